@@ -1,0 +1,11 @@
+//! Providers of clusters and what clusters are made of: components, the host probe,
+//! the registry that witnesses pulls, guest images, and the ledger of everything external.
+//!
+//! This crate knows nothing of scenarios.
+
+pub mod components;
+pub mod host;
+pub mod images;
+pub mod native;
+pub mod process;
+pub mod registry;

@@ -1,0 +1,303 @@
+//! The one process wrapper.
+//!
+//! Every external program is started here, so that each has a deadline, captured
+//! output and a form that a person can paste into a shell. Secrets travel by
+//! environment or standard input, never by argument: arguments are printed.
+
+use std::{
+    collections::BTreeMap,
+    ffi::{OsStr, OsString},
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use thiserror::Error;
+use tokio::{
+    io::AsyncWriteExt,
+    process::{Child, Command},
+};
+
+/// The deadline of a process that names none.
+pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Lines of standard error that an error message repeats.
+const STDERR_LINES: usize = 12;
+
+/// A program to run: arguments, environment, working directory, deadline.
+#[derive(Debug, Clone)]
+pub struct Process {
+    program: OsString,
+    arguments: Vec<OsString>,
+    environment: BTreeMap<OsString, OsString>,
+    clear_environment: bool,
+    directory: Option<Utf8PathBuf>,
+    deadline: Duration,
+    stdin: Option<Vec<u8>>,
+}
+
+/// What a finished process left.
+#[derive(Debug, Clone)]
+pub struct Captured {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// Standard output, invalid UTF-8 replaced.
+    pub stdout: String,
+    /// Standard error, invalid UTF-8 replaced.
+    pub stderr: String,
+}
+
+/// Why a process gave no usable result.
+#[derive(Debug, Error)]
+pub enum ProcessError {
+    /// The program could not be started.
+    #[error("cannot start `{command}`: {source}")]
+    Start {
+        /// The command as one can paste it.
+        command: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// It ran past its deadline and was ended.
+    #[error("`{command}` did not finish within {seconds} s and was ended")]
+    Deadline {
+        /// The command as one can paste it.
+        command: String,
+        /// The deadline in seconds.
+        seconds: u64,
+    },
+    /// It ended with a failure.
+    #[error("`{command}` failed ({status}): {stderr}")]
+    Failed {
+        /// The command as one can paste it.
+        command: String,
+        /// How it ended.
+        status: ExitStatus,
+        /// The last lines of its standard error.
+        stderr: String,
+    },
+    /// Reading its output or feeding its input failed.
+    #[error("lost contact with `{command}`: {source}")]
+    Io {
+        /// The command as one can paste it.
+        command: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// Where the three standard streams of a long-running process go.
+#[derive(Debug)]
+pub struct SpawnStdio {
+    /// Standard input.
+    pub stdin: Stdio,
+    /// Standard output.
+    pub stdout: Stdio,
+    /// Standard error.
+    pub stderr: Stdio,
+}
+
+impl Process {
+    /// A process that runs `program`, found on `PATH` unless it has a slash.
+    pub fn new(program: impl AsRef<OsStr>) -> Self {
+        Self {
+            program: program.as_ref().to_owned(),
+            arguments: Vec::new(),
+            environment: BTreeMap::new(),
+            clear_environment: false,
+            directory: None,
+            deadline: DEFAULT_DEADLINE,
+            stdin: None,
+        }
+    }
+
+    /// Adds one argument.
+    #[must_use]
+    pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
+        self.arguments.push(argument.as_ref().to_owned());
+        self
+    }
+
+    /// Adds arguments.
+    #[must_use]
+    pub fn args<I, S>(mut self, arguments: I) -> Self
+    where
+        I: IntoIterator<Item = S>,
+        S: AsRef<OsStr>,
+    {
+        self.arguments
+            .extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets an environment variable.
+    #[must_use]
+    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        self.environment
+            .insert(name.as_ref().to_owned(), value.as_ref().to_owned());
+        self
+    }
+
+    /// Starts from an empty environment instead of the caller's.
+    #[must_use]
+    pub fn env_clear(mut self) -> Self {
+        self.clear_environment = true;
+        self
+    }
+
+    /// Runs in `directory`.
+    #[must_use]
+    pub fn current_dir(mut self, directory: impl AsRef<Utf8Path>) -> Self {
+        self.directory = Some(directory.as_ref().to_owned());
+        self
+    }
+
+    /// Ends the process after `deadline` ([`DEFAULT_DEADLINE`] when not called).
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// Feeds `bytes` to standard input.
+    #[must_use]
+    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.stdin = Some(bytes.into());
+        self
+    }
+
+    /// The command in a form that a person can paste into a shell.
+    pub fn pasteable(&self) -> String {
+        let mut words = Vec::new();
+        if let Some(directory) = &self.directory {
+            words.push(format!("cd {} &&", quoted(directory.as_str())));
+        }
+        words.push(quoted(&self.program.to_string_lossy()));
+        words.extend(
+            self.arguments
+                .iter()
+                .map(|argument| quoted(&argument.to_string_lossy())),
+        );
+        words.join(" ")
+    }
+
+    /// Runs to the end; a failure status is an error that carries the last lines of standard error.
+    pub async fn run(self) -> Result<Captured, ProcessError> {
+        let command = self.pasteable();
+        let captured = self.output().await?;
+        if captured.status.success() {
+            return Ok(captured);
+        }
+        let lines: Vec<&str> = captured.stderr.lines().collect();
+        let tail = lines[lines.len().saturating_sub(STDERR_LINES)..].join("\n");
+        Err(ProcessError::Failed {
+            command,
+            status: captured.status,
+            stderr: if tail.is_empty() { "it printed no error".to_owned() } else { tail },
+        })
+    }
+
+    /// Runs to the end and returns what it left, whatever its status.
+    pub async fn output(mut self) -> Result<Captured, ProcessError> {
+        let command = self.pasteable();
+        let deadline = self.deadline;
+        let input = self.stdin.take();
+        let mut child = self.spawn(SpawnStdio {
+            stdin: if input.is_some() { Stdio::piped() } else { Stdio::null() },
+            stdout: Stdio::piped(),
+            stderr: Stdio::piped(),
+        })?;
+        let pipe = child.stdin.take();
+        let feed = async {
+            if let (Some(mut pipe), Some(input)) = (pipe, input) {
+                // A program that ends before it has read everything is judged by its status.
+                let _ = pipe.write_all(&input).await;
+            }
+        };
+        let work = async { tokio::join!(child.wait_with_output(), feed).0 };
+        match tokio::time::timeout(deadline, work).await {
+            Err(_) => Err(ProcessError::Deadline { command, seconds: deadline.as_secs() }),
+            Ok(Err(source)) => Err(ProcessError::Io { command, source }),
+            Ok(Ok(output)) => Ok(Captured {
+                status: output.status,
+                stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+                stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            }),
+        }
+    }
+
+    /// Starts a long-running process; it is killed when the handle is dropped.
+    pub fn spawn(&self, stdio: SpawnStdio) -> Result<Child, ProcessError> {
+        let mut command = self.command();
+        command
+            .stdin(stdio.stdin)
+            .stdout(stdio.stdout)
+            .stderr(stdio.stderr)
+            .kill_on_drop(true);
+        command
+            .spawn()
+            .map_err(|source| ProcessError::Start { command: self.pasteable(), source })
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the wrapper that the ban points to")]
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        if self.clear_environment {
+            command.env_clear();
+        }
+        command.args(&self.arguments).envs(&self.environment);
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
+        command
+    }
+}
+
+/// Quotes a word for a POSIX shell when it needs quoting.
+fn quoted(word: &str) -> String {
+    let plain = |character: char| character.is_ascii_alphanumeric() || "-_./:=,@%+".contains(character);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_failure_carries_the_command_and_its_standard_error() {
+        let error = Process::new("sh")
+            .args(["-c", "echo broken >&2; exit 3"])
+            .run()
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("sh -c 'echo broken >&2; exit 3'"), "{error}");
+        assert!(error.contains("broken"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_deadline_ends_the_process() {
+        let error = Process::new("sleep")
+            .arg("60")
+            .deadline(Duration::from_millis(50))
+            .run()
+            .await
+            .unwrap_err();
+        assert!(matches!(error, ProcessError::Deadline { .. }));
+    }
+
+    #[tokio::test]
+    async fn input_reaches_the_process() {
+        let captured = Process::new("cat").stdin("words").run().await.unwrap();
+        assert_eq!(captured.stdout, "words");
+    }
+
+    #[test]
+    fn words_are_quoted_for_a_shell() {
+        let process = Process::new("echo").args(["a b", "it's", "", "--flag=x"]);
+        assert_eq!(process.pasteable(), r#"echo 'a b' 'it'\''s' '' --flag=x"#);
+    }
+}

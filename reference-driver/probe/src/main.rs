@@ -1,0 +1,2 @@
+//! reference-driver/probe
+fn main() {}

@@ -1,0 +1,2 @@
+//! reference-driver/supervisor
+fn main() {}
