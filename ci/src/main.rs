@@ -1,2 +1,50 @@
-//! ci
-fn main() {}
+//! Tasks of the repository itself: its rules, its generated files, and the checks of what a live run left.
+
+mod codegen;
+mod kills;
+mod mutations;
+mod record;
+mod suite;
+mod tally;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use crate::tally::Tally;
+use crate::workspace::Workspace;
+
+const USAGE: &str = "\
+usage: cargo xtask TASK
+
+  tidy                  check the rules of the repository
+  codegen               write the generated files again
+  codegen --check       fail where a generated file is not what it should be
+  check-record PATH     check the report of a smoke run
+  check-mutations PATH  check what `selftest mutations --json` printed
+  check-kills PATH      check what `selftest kills --json` printed";
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match run(&arguments).await {
+        Ok(tally) => tally.report(),
+        Err(error) => tally::report_error(&error),
+    }
+}
+
+async fn run(arguments: &[String]) -> Result<Tally> {
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let workspace = Workspace::find()?;
+    match arguments[..] {
+        ["tidy"] => tidy::run(&workspace).await,
+        ["codegen"] => codegen::write(&workspace),
+        ["codegen", "--check"] => codegen::check(&workspace),
+        ["check-record", path] => record::check(&workspace, path.as_ref()),
+        ["check-mutations", path] => mutations::check(&workspace, path.as_ref()),
+        ["check-kills", path] => kills::check(path.as_ref()),
+        _ => bail!("{USAGE}"),
+    }
+}

@@ -6,6 +6,9 @@
 pub mod components;
 pub mod host;
 pub mod images;
+pub mod init;
+pub mod ledger;
 pub mod native;
+pub mod oci_runtime;
 pub mod process;
 pub mod registry;

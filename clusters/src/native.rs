@@ -1,1 +1,160 @@
-//! native
+//! The native provider: a real single-node Kubernetes and CRI-O cluster as processes of this host,
+//! in network, mount, control-group, PID, UTS and IPC namespaces of its own.
+//!
+//! [`prepare`] makes the namespaces and the link to the host, so that a registry can listen on the
+//! host's end before anything needs it; [`PreparedCluster::start`] runs the components.
+//! A cluster ends when the process that prepared it ends, unless it was [kept](Cluster::keep).
+
+mod adaptations;
+mod cluster;
+mod control_groups;
+mod control_plane;
+mod dns;
+mod error;
+mod files;
+mod isolation;
+mod kubeconfig;
+mod logs;
+mod network;
+mod node;
+mod pki;
+pub(crate) mod plan;
+mod runtime;
+mod start;
+pub(crate) mod teardown;
+
+use std::{collections::BTreeMap, net::Ipv4Addr};
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+pub use self::{
+    adaptations::Adaptation,
+    cluster::{Cluster, Deletion, Milestones},
+    error::ProviderError,
+    isolation::{PreparedCluster, prepare},
+    network::is_link_name,
+    plan::{ComponentDeath, Milestone},
+};
+pub use crate::ledger::{
+    Entry, EntryState, Inventory, LedgerError, SweepReport, Swept, default_state, down, inventory, list, sweep,
+    sweep_including_kept,
+};
+use crate::host::Host;
+
+/// What every control group of a cluster starts its name with.
+pub const GROUP_PREFIX: &str = "sandproof-";
+
+/// Seconds until an API server that is not ready counts as failed.
+pub const API_DEADLINE_SECONDS: u64 = 60;
+
+/// Port of the API server on the node's address.
+pub const API_PORT: u16 = 6443;
+
+/// The range of Service addresses.
+pub(crate) const SERVICE_RANGE: &str = "10.96.0.0/16";
+
+/// The Service address of the API server: the first of the range.
+pub(crate) const API_SERVICE: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 1);
+
+/// The Service address of the cluster's DNS.
+pub(crate) const DNS_SERVICE: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 10);
+
+/// The range of pod addresses.
+pub(crate) const POD_RANGE: &str = "10.244.0.0/16";
+
+/// What cluster is wanted.
+#[derive(Debug, Clone)]
+pub struct ClusterRequest {
+    /// A DNS-1123 label; also the node's name.
+    pub name: String,
+    /// The run that wants it, for the ledger.
+    pub run_id: String,
+    /// The version of the Kubernetes programs, such as `1.36.4`.
+    pub kubernetes_version: String,
+    /// Feature gates for the API server, the controller manager, the scheduler and the kubelet.
+    pub feature_gates: BTreeMap<String, bool>,
+    /// The programs it is made of.
+    pub programs: Programs,
+    /// The probed host.
+    pub host: Host,
+    /// The state directory, which has the ledger; see [`default_state`].
+    pub state: Utf8PathBuf,
+    /// The cluster's private directory, by custom `<state>/clusters/<name>`; made and removed here.
+    pub directory: Utf8PathBuf,
+}
+
+/// Absolute paths of the programs of a cluster.
+#[derive(Debug, Clone)]
+pub struct Programs {
+    /// etcd.
+    pub etcd: Utf8PathBuf,
+    /// The API server.
+    pub kube_apiserver: Utf8PathBuf,
+    /// The controller manager.
+    pub kube_controller_manager: Utf8PathBuf,
+    /// The scheduler.
+    pub kube_scheduler: Utf8PathBuf,
+    /// The kubelet.
+    pub kubelet: Utf8PathBuf,
+    /// The Service proxy.
+    pub kube_proxy: Utf8PathBuf,
+    /// CRI-O.
+    pub crio: Utf8PathBuf,
+    /// CRI-O's program that pins namespaces.
+    pub pinns: Utf8PathBuf,
+    /// The OCI runtime.
+    pub runc: Utf8PathBuf,
+    /// The container monitor.
+    pub conmon: Utf8PathBuf,
+    /// The directory with the CNI plugins `bridge`, `host-local`, `loopback` and `portmap`.
+    pub cni_plugins: Utf8PathBuf,
+    /// The cluster's DNS server.
+    pub coredns: Utf8PathBuf,
+    /// `sandproof-cluster-init`.
+    pub cluster_init: Utf8PathBuf,
+    /// `sandproof-oci-runtime`.
+    pub oci_runtime: Utf8PathBuf,
+}
+
+/// What the node needs to know before it starts.
+#[derive(Debug, Clone)]
+pub struct NodeSettings {
+    /// The registries that it pulls from.
+    pub registries: Vec<NodeRegistry>,
+    /// Reference of the pause image; CRI-O pulls it without credentials.
+    pub pause_image: String,
+}
+
+/// A registry as the node sees it.
+#[derive(Debug, Clone)]
+pub struct NodeRegistry {
+    /// Host and port, such as `198.18.0.1:5000`.
+    pub address: String,
+    /// The certificate authority of a TLS registry, as PEM; none means plain HTTP.
+    pub ca_pem: Option<String>,
+}
+
+impl Programs {
+    /// Every program with its name and path.
+    pub(crate) fn all(&self) -> [(&'static str, &Utf8Path); 17] {
+        [
+            ("etcd", self.etcd.as_path()),
+            ("kube-apiserver", &self.kube_apiserver),
+            ("kube-controller-manager", &self.kube_controller_manager),
+            ("kube-scheduler", &self.kube_scheduler),
+            ("kubelet", &self.kubelet),
+            ("kube-proxy", &self.kube_proxy),
+            ("crio", &self.crio),
+            ("pinns", &self.pinns),
+            ("runc", &self.runc),
+            ("conmon", &self.conmon),
+            ("the CNI plugin bridge", &self.cni_plugins),
+            ("the CNI plugin host-local", &self.cni_plugins),
+            ("the CNI plugin loopback", &self.cni_plugins),
+            ("the CNI plugin portmap", &self.cni_plugins),
+            ("coredns", &self.coredns),
+            ("sandproof-cluster-init", &self.cluster_init),
+            ("sandproof-oci-runtime", &self.oci_runtime),
+        ]
+    }
+}

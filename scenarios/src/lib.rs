@@ -1,1 +1,33 @@
-//! scenarios
+//! The scenario language and the judge.
+//!
+//! A suite is a directory of YAML files, one scenario each ([`Suite::load`]).
+//! The harness carries out an instance's [`Step`]s and hands what it observed to [`judge()`], the only place that decides.
+
+pub mod expression;
+pub mod path;
+pub mod schema;
+pub mod yaml;
+
+mod expectations;
+mod facts;
+mod judge;
+mod language;
+mod lint;
+mod matching;
+mod nearest;
+mod parameters;
+mod source;
+mod suite;
+mod suite_error;
+
+#[cfg(test)]
+mod tests;
+
+pub use expectations::{Expectation, Expectations, ExpectationsFile};
+pub use expression::{Expression, ExpressionError};
+pub use facts::Facts;
+pub use judge::{AppliedExpectation, FailedCheck, Judgement, Observations, StepError, judge};
+pub use language::*;
+pub use sandproof_reports::Verdict;
+pub use suite::Suite;
+pub use suite_error::{SuiteError, SuiteErrors};

@@ -1,1 +1,26 @@
-//! reference-driver/protocol
+//! The contract between a gateway and a compute driver, `openshell.compute.v1`: messages, client and server.
+//!
+//! The messages are wire-compatible with NVIDIA/OpenShell at commit `2f7fb6559` (2026-08-21).
+//! [`structs`] converts `google.protobuf.Struct` to JSON and back; [`faults`] lists the defects the reference driver can be
+//! told to have.
+
+mod credentials;
+pub mod faults;
+pub mod structs;
+
+/// The generated messages, client and server of `openshell.compute.v1`.
+#[allow(
+    missing_docs,
+    clippy::pedantic,
+    unreachable_pub,
+    reason = "generated from compute_driver.proto, which carries the comments"
+)]
+pub mod v1 {
+    tonic::include_proto!("openshell.compute.v1");
+}
+
+pub use v1::compute_driver_client::ComputeDriverClient;
+pub use v1::compute_driver_server::{ComputeDriver, ComputeDriverServer};
+
+/// Where a driver listens unless told otherwise: loopback, TCP port 50061 (upstream's default).
+pub const DEFAULT_BIND_ADDRESS: &str = "127.0.0.1:50061";

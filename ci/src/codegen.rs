@@ -1,0 +1,72 @@
+//! The generated files, and whether they are what they should be.
+
+mod tables;
+
+use anyhow::{Context, Result};
+use camino::Utf8PathBuf;
+use sandproof_scenarios::schema;
+use serde::Serialize;
+
+use crate::suite;
+use crate::tally::Tally;
+use crate::workspace::Workspace;
+
+/// A file and what it should hold.
+struct Generated {
+    path: Utf8PathBuf,
+    text: String,
+}
+
+/// Writes every generated file that is not what it should be.
+pub(crate) fn write(workspace: &Workspace) -> Result<Tally> {
+    let mut tally = Tally::default();
+    for file in generated(workspace)? {
+        let path = workspace.path(&file.path);
+        let changed = current(workspace, &file) != file.text;
+        if changed {
+            if let Some(directory) = path.parent() {
+                fs_err::create_dir_all(directory)?;
+            }
+            fs_err::write(&path, &file.text)?;
+        }
+        tally.add(format!("{} {}", file.path, if changed { "written" } else { "unchanged" }), Vec::new());
+    }
+    Ok(tally)
+}
+
+/// Finds every generated file that is not what it should be.
+pub(crate) fn check(workspace: &Workspace) -> Result<Tally> {
+    let mut tally = Tally::default();
+    for file in generated(workspace)? {
+        let found = current(workspace, &file);
+        tally.expect(format!("{} is what it is generated from", file.path), found == file.text, || {
+            let line = found.lines().zip(file.text.lines()).take_while(|(is, should)| is == should).count() + 1;
+            format!("it differs from line {line} on; `cargo xtask codegen` writes it again")
+        });
+    }
+    Ok(tally)
+}
+
+fn generated(workspace: &Workspace) -> Result<Vec<Generated>> {
+    let pins = fs_err::read_to_string(workspace.path("clusters/pins.yaml"))?;
+    let readme = fs_err::read_to_string(workspace.path("README.md"))?;
+    let scenarios = suite::load(workspace)?;
+    let file = |path: &str, text: String| Generated { path: path.into(), text };
+    Ok(vec![
+        file("reports/schema/report.v1.json", json(&sandproof_reports::schema())?),
+        file("scenarios/schema/scenario.json", schema::text(&schema::scenario())),
+        file("scenarios/schema/expectations.json", schema::text(&schema::expectations())),
+        file("README.md", tables::with_block(&readme, "versions", &tables::versions(&pins)?).context("in README.md")?),
+        file("docs/faults.md", tables::faults(sandproof_protocol::faults::FAULTS)),
+        file("docs/scenarios.md", tables::scenarios(&scenarios.scenarios)),
+    ])
+}
+
+fn json(value: &impl Serialize) -> Result<String> {
+    Ok(format!("{}\n", serde_json::to_string_pretty(value)?))
+}
+
+fn current(workspace: &Workspace, file: &Generated) -> String {
+    // A file that is missing or unreadable is not what it should be either.
+    fs_err::read_to_string(workspace.path(&file.path)).unwrap_or_default()
+}

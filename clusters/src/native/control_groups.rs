@@ -1,0 +1,169 @@
+//! Where a cluster's control groups go.
+
+use std::fs;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::{
+    GROUP_PREFIX, ProviderError,
+    plan::{CgroupPlan, CgroupSubtree},
+};
+use crate::host::{CgroupHierarchy, Host};
+
+/// Controllers without which neither the kubelet nor the runtime works (v1 names).
+const REQUIRED_V1: [&str; 6] = ["cpu", "cpuacct", "cpuset", "memory", "pids", "devices"];
+
+/// The same for v2; the rest are handed down where they are offered.
+const REQUIRED_V2: [&str; 3] = ["cpu", "memory", "pids"];
+
+/// Controllers that a v2 cluster uses when it can.
+const WELCOME_V2: [&str; 3] = ["cpuset", "io", "hugetlb"];
+
+/// Plans a subtree in each hierarchy for the cluster with this ID.
+pub(crate) fn plan(host: &Host, id: &str) -> Result<CgroupPlan, ProviderError> {
+    let name = format!("{GROUP_PREFIX}{id}");
+    if host.cgroup.is_v1() { plan_v1(&host.hierarchies, &name) } else { plan_v2(&host.hierarchies, &name) }
+}
+
+/// On v1 the subtree lies beneath the caller's own group, whose limits it so obeys.
+fn plan_v1(found: &[CgroupHierarchy], name: &str) -> Result<CgroupPlan, ProviderError> {
+    let v1 = || found.iter().filter(|hierarchy| !hierarchy.unified);
+    let missing: Vec<&str> = REQUIRED_V1
+        .into_iter()
+        .filter(|controller| !v1().any(|hierarchy| hierarchy.has(controller)))
+        .collect();
+    if !missing.is_empty() {
+        return Err(ProviderError::ControlGroups {
+            what: format!("no cgroup v1 hierarchy is mounted for {}", missing.join(", ")),
+            remedy: "mount them beneath /sys/fs/cgroup, or start the host with systemd.unified_cgroup_hierarchy=1"
+                .to_owned(),
+        });
+    }
+    let hierarchies = v1()
+        .map(|hierarchy| CgroupSubtree {
+            controllers: hierarchy.controllers.clone(),
+            mount_name: hierarchy.mount.file_name().unwrap_or(&hierarchy.controllers.join(",")).to_owned(),
+            directory: hierarchy.own_directory().join(name),
+        })
+        .collect();
+    Ok(CgroupPlan { unified: false, hierarchies })
+}
+
+/// On v2 a group with processes cannot hand controllers down, so the subtree lies beneath the
+/// nearest group above the caller that does.
+fn plan_v2(found: &[CgroupHierarchy], name: &str) -> Result<CgroupPlan, ProviderError> {
+    let unsupported = |what: String| ProviderError::ControlGroups {
+        what,
+        remedy: "hand the controllers down: in a container, move its processes to a child group first \
+                 (mkdir /sys/fs/cgroup/init; write their numbers to its cgroup.procs; \
+                 echo '+cpu +memory +pids' > /sys/fs/cgroup/cgroup.subtree_control)"
+            .to_owned(),
+    };
+    let Some(hierarchy) = found.iter().find(|hierarchy| hierarchy.unified) else {
+        return Err(unsupported("no cgroup v2 hierarchy is mounted".to_owned()));
+    };
+    let own = hierarchy.own_directory();
+    let parent = own
+        .ancestors()
+        .take_while(|group| group.starts_with(&hierarchy.mount))
+        .find(|group| hands_down(group))
+        .ok_or_else(|| {
+            unsupported(format!("no group from {own} up to {} hands down {}", hierarchy.mount, REQUIRED_V2.join(", ")))
+        })?;
+    let subtree = CgroupSubtree {
+        controllers: words(&parent.join("cgroup.subtree_control")),
+        mount_name: String::new(),
+        directory: parent.join(name),
+    };
+    Ok(CgroupPlan { unified: true, hierarchies: vec![subtree] })
+}
+
+/// Whether children of `group` get the required controllers, after asking for them if need be.
+fn hands_down(group: &Utf8Path) -> bool {
+    let control: Utf8PathBuf = group.join("cgroup.subtree_control");
+    let has_required = || {
+        let enabled = words(&control);
+        REQUIRED_V2.iter().all(|name| enabled.iter().any(|enabled| enabled == name))
+    };
+    if !has_required() && fs::write(&control, "+cpu +memory +pids").is_err() {
+        return false;
+    }
+    for controller in WELCOME_V2 {
+        let _ = fs::write(&control, format!("+{controller}"));
+    }
+    has_required()
+}
+
+fn words(path: &Utf8Path) -> Vec<String> {
+    fs::read_to_string(path)
+        .unwrap_or_default()
+        .split_whitespace()
+        .map(str::to_owned)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn v1(controllers: &str, mount: &str, own: &str) -> CgroupHierarchy {
+        CgroupHierarchy {
+            controllers: controllers.split(',').map(str::to_owned).collect(),
+            mount: Utf8PathBuf::from(mount),
+            own: own.to_owned(),
+            unified: false,
+        }
+    }
+
+    fn usual() -> Vec<CgroupHierarchy> {
+        vec![
+            v1("cpu,cpuacct", "/sys/fs/cgroup/cpu,cpuacct", "/"),
+            v1("cpuset", "/sys/fs/cgroup/cpuset", "/"),
+            v1("memory", "/sys/fs/cgroup/memory", "/a/b"),
+            v1("pids", "/sys/fs/cgroup/pids", "/"),
+            v1("devices", "/sys/fs/cgroup/devices", "/"),
+            v1("name=systemd", "/sys/fs/cgroup/systemd", "/"),
+        ]
+    }
+
+    #[test]
+    fn a_v1_subtree_lies_beneath_the_callers_own_group() {
+        let plan = plan_v1(&usual(), "sandproof-x").unwrap();
+        let memory = plan.hierarchies.iter().find(|subtree| subtree.mount_name == "memory").unwrap();
+        assert_eq!(memory.directory, "/sys/fs/cgroup/memory/a/b/sandproof-x");
+        assert_eq!(plan.hierarchies.len(), 6);
+    }
+
+    #[test]
+    fn a_missing_controller_is_named() {
+        let mut found = usual();
+        found.remove(3);
+        let error = plan_v1(&found, "sandproof-x").unwrap_err().to_string();
+        assert!(error.contains("pids"), "{error}");
+    }
+
+    #[test]
+    fn a_v2_subtree_lies_beneath_the_nearest_group_that_hands_controllers_down() {
+        let directory = tempfile::tempdir().unwrap();
+        let mount = Utf8PathBuf::from_path_buf(directory.path().to_owned()).unwrap();
+        let own = mount.join("user.slice/session");
+        fs::create_dir_all(&own).unwrap();
+        // A directory in the file's place refuses to be written, as a busy group does.
+        for group in [own.clone(), mount.join("user.slice")] {
+            fs::create_dir(group.join("cgroup.subtree_control")).unwrap();
+        }
+        fs::write(mount.join("cgroup.subtree_control"), "cpu memory pids").unwrap();
+        let hierarchy = CgroupHierarchy {
+            controllers: vec![],
+            mount: mount.clone(),
+            own: "/user.slice/session".to_owned(),
+            unified: true,
+        };
+        // A plain file is overwritten where the kernel would add, so only the place is checked.
+        fs::write(mount.join("cgroup.subtree_control"), "cpu memory pids").unwrap();
+        let found = own.ancestors().find(|group| group.join("cgroup.subtree_control").is_file()).unwrap();
+        assert_eq!(found, hierarchy.mount);
+        let error = plan_v2(&[], "x").unwrap_err().to_string();
+        assert!(error.contains("no cgroup v2 hierarchy"), "{error}");
+    }
+}

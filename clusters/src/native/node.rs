@@ -1,0 +1,98 @@
+//! The kubelet and the Service proxy.
+
+use std::{collections::BTreeMap, net::Ipv4Addr};
+
+use serde_json::{Value, json};
+
+use super::{
+    DNS_SERVICE, POD_RANGE, Programs, ProviderError,
+    files::{Files, inside},
+    plan::{ComponentPlan, StartCondition},
+    runtime::CRI_SOCKET,
+    start::component,
+};
+
+/// The kubelet.
+pub(crate) fn kubelet(
+    files: &Files,
+    programs: &Programs,
+    node: &str,
+    node_address: Ipv4Addr,
+    gates: &BTreeMap<String, bool>,
+) -> Result<ComponentPlan, ProviderError> {
+    let configuration = files.write_json("configuration/kubelet.json", &kubelet_configuration(gates))?;
+    let arguments = [
+        format!("--config={configuration}"),
+        format!("--kubeconfig={}", inside("kubeconfigs/kubelet")),
+        "--root-dir=/var/lib/kubelet".to_owned(),
+        "--cert-dir=/var/lib/kubelet/pki".to_owned(),
+        format!("--hostname-override={node}"),
+        format!("--node-ip={node_address}"),
+    ];
+    Ok(component("kubelet", &programs.kubelet, arguments, StartCondition::ApiServing))
+}
+
+/// What the credential check of pulls does is left at its defaults: it is under test.
+fn kubelet_configuration(gates: &BTreeMap<String, bool>) -> Value {
+    json!({
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "authentication": {
+            "anonymous": {"enabled": false},
+            "webhook": {"enabled": true},
+            "x509": {"clientCAFile": inside("pki/ca.crt")},
+        },
+        "authorization": {"mode": "Webhook"},
+        "cgroupDriver": "cgroupfs",
+        "cgroupRoot": "/",
+        "cgroupsPerQOS": true,
+        "clusterDNS": [DNS_SERVICE],
+        "clusterDomain": "cluster.local",
+        "containerRuntimeEndpoint": format!("unix://{CRI_SOCKET}"),
+        "enforceNodeAllocatable": ["pods"],
+        "eventBurst": 2000,
+        "eventRecordQPS": 1000,
+        "evictionHard": {
+            "imagefs.available": "0%",
+            "imagefs.inodesFree": "0%",
+            "memory.available": "1Mi",
+            "nodefs.available": "0%",
+            "nodefs.inodesFree": "0%",
+        },
+        "failCgroupV1": false,
+        "failSwapOn": false,
+        "featureGates": gates,
+        "imageGCHighThresholdPercent": 100,
+        "kubeAPIBurst": 400,
+        "kubeAPIQPS": 200,
+        "localStorageCapacityIsolation": false,
+        "makeIPTablesUtilChains": false,
+        "oomScoreAdj": 0,
+        "podLogsDir": "/var/log/pods",
+        "readOnlyPort": 0,
+        // Unlimited: a refused pull must be the registry's doing.
+        "registryPullQPS": 0,
+        "resolvConf": "",
+        "serializeImagePulls": false,
+        "volumePluginDir": "/var/lib/kubelet/volume-plugins",
+    })
+}
+
+/// The Service proxy. Masquerading everything makes a pod reach another pod of its bridge through
+/// a Service without the host's bridge netfilter module.
+pub(crate) fn proxy(files: &Files, programs: &Programs, node: &str) -> Result<ComponentPlan, ProviderError> {
+    let configuration = json!({
+        "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+        "kind": "KubeProxyConfiguration",
+        "clientConnection": {"kubeconfig": inside("kubeconfigs/proxy")},
+        "clusterCIDR": POD_RANGE,
+        // Zero leaves the host's connection tracking alone.
+        "conntrack": {"maxPerCore": 0, "min": 0, "tcpCloseWaitTimeout": "0s", "tcpEstablishedTimeout": "0s"},
+        "hostnameOverride": node,
+        "mode": "nftables",
+        "nftables": {"masqueradeAll": true, "minSyncPeriod": "100ms"},
+    });
+    let configuration = files.write_json("configuration/kube-proxy.json", &configuration)?;
+    let arguments = [format!("--config={configuration}")];
+    Ok(component("kube-proxy", &programs.kube_proxy, arguments, StartCondition::ApiReady))
+}

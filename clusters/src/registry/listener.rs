@@ -1,0 +1,147 @@
+//! The gate's listeners: plain or TLS, HTTP/1.1.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    os::fd::{AsFd, OwnedFd},
+    sync::Arc,
+    time::Duration,
+};
+
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ServerConfig;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    access::Scheme,
+    gate::{Gate, Origin, ResetConnection},
+    upstream::arriving,
+};
+
+/// How long a client may take for a TLS handshake.
+const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(15);
+
+/// How long a connection may stay without the head of a next request.
+const IDLE_DEADLINE: Duration = Duration::from_secs(120);
+
+/// The wait before the next accept after one failed, as when all file descriptors are in use.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How a listener speaks and asks for credentials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ListenerKind {
+    /// Plain HTTP, user name and password with each request.
+    PlainBasic,
+    /// Plain HTTP, tokens.
+    PlainBearer,
+    /// TLS under the private authority, user name and password with each request.
+    TlsBasic,
+    /// TLS under the private authority, tokens.
+    TlsBearer,
+}
+
+impl ListenerKind {
+    /// Whether clients need the private authority's certificate.
+    pub fn is_tls(self) -> bool {
+        matches!(self, Self::TlsBasic | Self::TlsBearer)
+    }
+
+    pub(super) fn scheme(self) -> Scheme {
+        match self {
+            Self::PlainBasic | Self::TlsBasic => Scheme::Basic,
+            Self::PlainBearer | Self::TlsBearer => Scheme::Bearer,
+        }
+    }
+
+    pub(super) fn url(self, address: SocketAddr) -> String {
+        let scheme = if self.is_tls() { "https" } else { "http" };
+        format!("{scheme}://{address}")
+    }
+}
+
+/// Opens a listener on a free port of `ip` and serves it until `stop`.
+pub(super) async fn open(
+    gate: Arc<Gate>,
+    ip: IpAddr,
+    kind: ListenerKind,
+    tls: Option<Arc<ServerConfig>>,
+    stop: CancellationToken,
+    tasks: &TaskTracker,
+) -> io::Result<SocketAddr> {
+    let listener = TcpListener::bind((ip, 0)).await?;
+    let address = listener.local_addr()?;
+    let origin = Origin::Listener { address, kind };
+    let acceptor = tls.map(TlsAcceptor::from);
+    let connections = tasks.clone();
+    tasks.spawn(async move {
+        loop {
+            let accepted = tokio::select! {
+                () = stop.cancelled() => break,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    let connection = serve(Arc::clone(&gate), origin, stream, acceptor.clone());
+                    let stop = stop.clone();
+                    connections.spawn(async move {
+                        tokio::select! {
+                            () = stop.cancelled() => {}
+                            () = connection => {}
+                        }
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%address, %error, "the registry cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    });
+    Ok(address)
+}
+
+async fn serve(gate: Arc<Gate>, origin: Origin, stream: TcpStream, acceptor: Option<TlsAcceptor>) {
+    // Small answers must not wait for more to send.
+    let _ = stream.set_nodelay(true);
+    // A second handle on the socket, so that a reset can be ordered while hyper owns the stream.
+    let socket = stream.as_fd().try_clone_to_owned().ok();
+    match acceptor {
+        None => serve_http(gate, origin, stream, socket.as_ref()).await,
+        Some(acceptor) => match tokio::time::timeout(HANDSHAKE_DEADLINE, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => serve_http(gate, origin, stream, socket.as_ref()).await,
+            Ok(Err(error)) => tracing::debug!(%error, "TLS handshake with the registry failed"),
+            Err(_) => tracing::debug!("TLS handshake with the registry took too long"),
+        },
+    }
+}
+
+async fn serve_http<S>(gate: Arc<Gate>, origin: Origin, stream: S, socket: Option<&OwnedFd>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let service = service_fn(|request| {
+        let gate = Arc::clone(&gate);
+        async move {
+            let answer = gate.answer(origin, request.map(arriving)).await;
+            if let (Err(ResetConnection), Some(socket)) = (&answer, socket) {
+                // Closing then drops everything and sends RST; a plain close is the fallback.
+                let _ = rustix::net::sockopt::set_socket_linger(socket, Some(Duration::ZERO));
+            }
+            answer
+        }
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(IDLE_DEADLINE)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+    if let Err(error) = served {
+        tracing::debug!(%error, "a connection to the registry ended early");
+    }
+}

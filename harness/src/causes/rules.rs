@@ -1,0 +1,249 @@
+//! The rules, most specific first.
+
+use sandproof_reports::ChainLink;
+use serde_json::Value;
+
+use super::{Seen, SeenRequest, link};
+use crate::{
+    cluster_state::SeenEvent,
+    steps::pods::{self, ContainerState},
+};
+
+/// A summary and a chain.
+type Found = (String, Vec<ChainLink>);
+
+/// A rule, with its name.
+type Rule = (&'static str, fn(&Seen) -> Option<Found>);
+
+/// In the order in which they are tried.
+pub(super) const RULES: &[Rule] = &[
+    ("secret-missing", secret_missing),
+    ("pull-unauthorized", pull_unauthorized),
+    ("pull-failed", pull_failed),
+    ("image-volume-unsupported", image_volume_unsupported),
+    ("cannot-start", cannot_start),
+    ("unschedulable", unschedulable),
+    ("driver-ended", driver_ended),
+    ("driver-refused", driver_refused),
+    ("step-failed", step_failed),
+    ("check-failed", check_failed),
+];
+
+/// A pull secret that a pod names does not exist.
+fn secret_missing(seen: &Seen) -> Option<Found> {
+    let event = seen.events.iter().find(|event| event.reason == "FailedToRetrieveImagePullSecret")?;
+    let refused = waiting(seen, ContainerState::PullRefused)?;
+    let mut chain = spec_of_pull(seen);
+    chain.push(of_event("kubelet", event));
+    chain.push(link("runtime", None, &refused));
+    chain.extend(registry(seen, |request| matches!(request.status, 401 | 403)));
+    Some(("the pod names a pull secret that does not exist, and the image is not public".to_owned(), chain))
+}
+
+/// The registry refused the credentials, or there were none.
+fn pull_unauthorized(seen: &Seen) -> Option<Found> {
+    let refused = waiting(seen, ContainerState::PullRefused)?;
+    let denied = seen.requests.iter().find(|request| matches!(request.status, 401 | 403))?;
+    let mut chain = spec_of_pull(seen);
+    chain.extend(seen.events.iter().find(|event| event.reason == "Failed").map(|event| of_event("kubelet", event)));
+    chain.push(link("runtime", None, &refused));
+    chain.extend(registry(seen, |request| matches!(request.status, 401 | 403)));
+    let who = if denied.who == "anonymous" { "an anonymous pull".to_owned() } else { format!("a pull by {}", denied.who) };
+    Some((format!("the registry refused {who}"), chain))
+}
+
+/// A pull failed for another reason.
+fn pull_failed(seen: &Seen) -> Option<Found> {
+    let refused = waiting(seen, ContainerState::PullRefused)?;
+    let mut chain = spec_of_pull(seen);
+    chain.extend(seen.events.iter().find(|event| event.reason == "Failed").map(|event| of_event("kubelet", event)));
+    chain.push(link("runtime", None, &refused));
+    chain.extend(registry(seen, |request| request.status >= 400));
+    Some(("an image could not be pulled".to_owned(), chain))
+}
+
+/// The kubelet or the runtime cannot mount image volumes.
+fn image_volume_unsupported(seen: &Seen) -> Option<Found> {
+    let telling = |event: &&SeenEvent| {
+        event.message.contains("no volume plugin matched")
+            || event.message.contains("ImageVolumeMountFailed")
+            || event.message.contains("mount.HostPath is empty")
+    };
+    let event = seen.events.iter().find(telling)?;
+    Some(("the node cannot mount an image volume".to_owned(), vec![of_event("kubelet", event)]))
+}
+
+/// A container cannot start, or ended with a failure.
+fn cannot_start(seen: &Seen) -> Option<Found> {
+    let failed = waiting(seen, ContainerState::Failed)?;
+    let events = seen.events.iter().filter(|event| event.reason == "Failed" || event.reason == "FailedMount").take(2);
+    let mut chain: Vec<ChainLink> = events.map(|event| of_event("kubelet", event)).collect();
+    chain.push(link("runtime", None, &failed));
+    Some((format!("a container does not run: {failed}"), chain))
+}
+
+/// No node takes the pod.
+fn unschedulable(seen: &Seen) -> Option<Found> {
+    let message = seen.pods.iter().find_map(pods::unschedulable)?;
+    Some(("no node takes the pod".to_owned(), vec![link("scheduler", None, message)]))
+}
+
+/// The driver ended.
+fn driver_ended(seen: &Seen) -> Option<Found> {
+    if seen.calls.iter().any(|call| call.code == "OK") || seen.driver_log.is_empty() || !seen.calls.is_empty() {
+        return None;
+    }
+    let lines: Vec<&str> = seen.driver_log.iter().rev().take(5).rev().map(String::as_str).collect();
+    Some(("the driver ended before it served".to_owned(), vec![link("driver", None, &lines.join("\n"))]))
+}
+
+/// The driver refused a request.
+fn driver_refused(seen: &Seen) -> Option<Found> {
+    let call = seen.calls.iter().find(|call| call.code != "OK" && call.method == "CreateSandbox")?;
+    let said = format!("{}: {} {}", call.method, call.code, call.message);
+    Some((
+        format!("the driver answered {} to {}", call.code, call.method),
+        vec![link("driver", Some(call.at.to_string()), &said)],
+    ))
+}
+
+/// A step could not be carried out.
+fn step_failed(seen: &Seen) -> Option<Found> {
+    let error = seen.step_error.as_ref()?;
+    Some((error.clone(), vec![link("harness", None, error)]))
+}
+
+/// What was observed is not what was promised, and nothing failed beside it.
+fn check_failed(seen: &Seen) -> Option<Found> {
+    let check = seen.failed.first()?;
+    let mut chain = spec_of_pull(seen);
+    chain.extend(seen.calls.iter().filter(|call| call.method != "GetCapabilities").take(4).map(|call| {
+        link("driver", Some(call.at.to_string()), &format!("{}: {} {}", call.method, call.code, call.message))
+    }));
+    chain.extend(registry(seen, |request| request.what.contains("manifest")));
+    Some((check.text.clone(), chain))
+}
+
+/// What the pods say about where their images come from and with which secrets.
+fn spec_of_pull(seen: &Seen) -> Vec<ChainLink> {
+    let sandbox = |pod: &&Value| {
+        pod.pointer("/metadata/ownerReferences/0/kind").is_some_and(|kind| kind == "Sandbox")
+    };
+    seen.pods
+        .iter()
+        .filter(sandbox)
+        .map(|pod| {
+            let name = pod.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+            let secrets = pod.pointer("/spec/imagePullSecrets").cloned().unwrap_or(Value::Null);
+            let image = pod.pointer("/spec/containers/0/image").and_then(Value::as_str).unwrap_or_default();
+            link("spec", Some(format!("Pod/{name}")), &format!("image {image}, imagePullSecrets {secrets}"))
+        })
+        .collect()
+}
+
+/// The first container in that state, as a sentence.
+fn waiting(seen: &Seen, state: ContainerState) -> Option<String> {
+    seen.pods.iter().find_map(|pod| {
+        let container = pods::containers(pod).into_iter().find(|container| container.state == state)?;
+        let code = container.exit_code.map(|code| format!(" (exit code {code})")).unwrap_or_default();
+        Some(format!("container {}: {}{code} {}", container.name, container.reason, container.message).trim().to_owned())
+    })
+}
+
+fn of_event(source: &str, event: &SeenEvent) -> ChainLink {
+    link(source, Some(event.at.clone()), &format!("{} {}: {}", event.object, event.reason, event.message))
+}
+
+/// The last few requests that fit.
+fn registry(seen: &Seen, fits: impl Fn(&SeenRequest) -> bool) -> Vec<ChainLink> {
+    let fitting: Vec<&SeenRequest> = seen.requests.iter().filter(|request| fits(request)).collect();
+    fitting
+        .iter()
+        .take(3)
+        .map(|request| {
+            let text = format!("{} by {}: {}", request.what, request.who, request.status);
+            link("registry", Some(request.at.to_string()), &text)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::*;
+    use crate::causes::{FailedCheck, find};
+
+    fn pod(state: Value) -> Value {
+        json!({
+            "metadata": {"name": "default--s", "ownerReferences": [{"kind": "Sandbox"}]},
+            "spec": {"imagePullSecrets": [{"name": "right"}], "containers": [{"image": "10.0.0.1:5000/x:v1"}]},
+            "status": {"containerStatuses": [{"name": "agent", "state": state}]},
+        })
+    }
+
+    fn event(reason: &str, message: &str) -> SeenEvent {
+        SeenEvent {
+            at: "2026-01-02T03:04:05Z".to_owned(),
+            kind: "Warning".to_owned(),
+            reason: reason.to_owned(),
+            message: message.to_owned(),
+            object: "Pod/default--s".to_owned(),
+            count: 1,
+        }
+    }
+
+    fn request(status: u16) -> SeenRequest {
+        SeenRequest {
+            at: jiff::Timestamp::UNIX_EPOCH,
+            what: "GET manifest v1".to_owned(),
+            who: "anonymous".to_owned(),
+            status,
+        }
+    }
+
+    fn refused() -> Value {
+        pod(json!({"waiting": {"reason": "ErrImagePull", "message": "authentication required"}}))
+    }
+
+    #[rstest]
+    #[case("secret-missing", Seen {
+        pods: vec![refused()],
+        events: vec![event("FailedToRetrieveImagePullSecret", "Unable to retrieve some image pull secrets (right)")],
+        ..Seen::default()
+    })]
+    #[case("pull-unauthorized", Seen { pods: vec![refused()], requests: vec![request(401)], ..Seen::default() })]
+    #[case("pull-failed", Seen { pods: vec![refused()], requests: vec![request(503)], ..Seen::default() })]
+    #[case("image-volume-unsupported", Seen {
+        events: vec![event("FailedMount", "failed to get Plugin: no volume plugin matched")],
+        ..Seen::default()
+    })]
+    #[case("cannot-start", Seen {
+        pods: vec![pod(json!({"terminated": {"reason": "StartError", "exitCode": 128, "message": "not found"}}))],
+        ..Seen::default()
+    })]
+    #[case("driver-ended", Seen { driver_log: vec!["unknown supervisor sideload method".to_owned()], ..Seen::default() })]
+    #[case("step-failed", Seen { step_error: Some("no pod".to_owned()), ..Seen::default() })]
+    #[case("check-failed", Seen {
+        failed: vec![FailedCheck { at: "create.code".to_owned(), text: "expected OK".to_owned() }],
+        ..Seen::default()
+    })]
+    #[case("unexplained", Seen::default())]
+    fn the_most_specific_rule_explains_it(#[case] rule: &str, #[case] seen: Seen) {
+        assert_eq!(find(&seen).rule, rule);
+    }
+
+    #[test]
+    fn a_chain_goes_from_the_spec_to_the_registry() {
+        let seen = Seen {
+            failed: vec![FailedCheck { at: "await.reached".to_owned(), text: "expected true, found false".to_owned() }],
+            pods: vec![refused()],
+            events: vec![event("Failed", "Failed to pull image")],
+            requests: vec![request(401)],
+            ..Seen::default()
+        };
+        let sources: Vec<String> = find(&seen).chain.into_iter().map(|link| link.source).collect();
+        assert_eq!(sources, ["check", "spec", "kubelet", "runtime", "registry"]);
+    }
+}

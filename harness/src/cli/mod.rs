@@ -1,0 +1,342 @@
+//! The command line. These types know clap; the rest of the program does not.
+
+mod run;
+
+use camino::Utf8PathBuf;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use run::{Keep, Profile, RunArguments, SelectionArguments};
+
+use crate::terminal::ColorChoice;
+
+/// Proves, on real clusters, that a Kubernetes sandbox driver does what it promises.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sandproof",
+    version,
+    propagate_version = true,
+    disable_help_subcommand = true,
+    after_help = "Exit codes: 0 conformant, 1 nonconformant, 2 usage or configuration, 3 environment error, 4 nothing ran, 5 something was left behind, 130 interrupted."
+)]
+pub(crate) struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub(crate) global: GlobalArguments,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options that every command takes.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct GlobalArguments {
+    /// When to use color
+    #[arg(long, global = true, value_enum, default_value_t, env = "SANDPROOF_COLOR", value_name = "WHEN")]
+    pub(crate) color: ColorChoice,
+    /// Show each step of each scenario
+    #[arg(long, short, global = true, env = "SANDPROOF_VERBOSE")]
+    pub(crate) verbose: bool,
+    /// Where components come from.
+    #[command(flatten)]
+    pub(crate) sources: SourceArguments,
+}
+
+/// Where components come from, after the cache.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct SourceArguments {
+    /// Take components from this mirror of the official downloads before any other source but the cache
+    #[arg(long, global = true, env = "SANDPROOF_MIRROR", value_name = "URL")]
+    pub(crate) mirror: Option<String>,
+    /// Never try official downloads
+    #[arg(long, global = true, env = "SANDPROOF_OFFLINE")]
+    pub(crate) offline: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run scenarios on clusters and report the compatibility matrix
+    Run(RunArguments),
+    /// Show what a run would do, without doing it
+    Plan(PlanArguments),
+    /// List cells, scenarios, components or faults
+    List(ListArguments),
+    /// Run one result of a report again, keep its cluster and say where to look
+    Repro(ReproArguments),
+    /// Create, inspect and remove clusters
+    #[command(subcommand)]
+    Cluster(ClusterCommand),
+    /// Render, merge or compare reports
+    #[command(subcommand)]
+    Report(ReportCommand),
+    /// Say what this host can run, what is missing and what mends it
+    Doctor(DoctorArguments),
+    /// Obtain, list and verify the programs that clusters are made of
+    #[command(subcommand)]
+    Components(ComponentsCommand),
+    /// Remove what dead runs left, and nothing of a living one
+    Sweep(SweepArguments),
+    /// Check a suite directory: file, line and caret for every mistake in it
+    Lint(LintArguments),
+    /// Test the harness on itself
+    #[command(subcommand)]
+    Selftest(SelftestCommand),
+    /// Measure the phases of a run, as JSON
+    Bench(BenchArguments),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// `plan`.
+#[derive(Debug, Args)]
+pub(crate) struct PlanArguments {
+    #[command(flatten)]
+    pub(crate) selection: SelectionArguments,
+    /// Print JSON: the matrix for a CI system
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What `list` lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ListSubject {
+    /// The cells that pins.yaml makes possible
+    Cells,
+    /// The scenarios of the suite
+    Scenarios,
+    /// The pinned components
+    Components,
+    /// The switchable faults of the reference driver
+    Faults,
+}
+
+/// `list`.
+#[derive(Debug, Args)]
+pub(crate) struct ListArguments {
+    /// What to list
+    #[arg(value_enum)]
+    pub(crate) subject: ListSubject,
+    /// The suite directory
+    #[arg(long, env = "SANDPROOF_SUITE", value_name = "DIR")]
+    pub(crate) suite: Option<Utf8PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `repro`.
+#[derive(Debug, Args)]
+pub(crate) struct ReproArguments {
+    /// REPORT#CELL/SCENARIO, as a report prints it; REPORT is report.json or the directory it is in
+    #[arg(value_name = "REPORT#CELL/SCENARIO")]
+    pub(crate) target: String,
+    /// What to do with the cluster afterwards
+    #[arg(long, value_enum, default_value = "always", env = "SANDPROOF_KEEP", value_name = "WHEN")]
+    pub(crate) keep: Keep,
+}
+
+/// `cluster`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClusterCommand {
+    /// Create a cluster with the reference driver's prerequisites and keep it
+    Up {
+        /// Its name
+        #[arg(default_value = "dev")]
+        name: String,
+        /// Which cell of the matrix, as an expression; the first that matches
+        #[arg(long, env = "SANDPROOF_CELL", value_name = "EXPR")]
+        cell: Option<String>,
+        /// Do not install missing Debian packages: say what is missing and stop
+        #[arg(long, env = "SANDPROOF_NO_INSTALL")]
+        no_install: bool,
+    },
+    /// Remove a cluster and everything that belongs to it
+    Down {
+        /// Its name
+        name: String,
+    },
+    /// List clusters
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the path of a cluster's kubeconfig; the user's own is never touched
+    Kubeconfig {
+        /// The cluster's name
+        name: String,
+        /// Print its content instead
+        #[arg(long)]
+        raw: bool,
+    },
+    /// Open a shell, or run a command, inside the node with KUBECONFIG set
+    Shell {
+        /// The cluster's name
+        name: String,
+        /// The command to run instead of a shell
+        #[arg(last = true)]
+        command: Vec<String>,
+    },
+    /// Print the logs of a cluster's programs
+    Logs {
+        /// The cluster's name
+        name: String,
+        /// One program, for example kubelet
+        component: Option<String>,
+        /// Lines from the end of each log; 0 prints all
+        #[arg(long, default_value_t = 40, value_name = "N")]
+        tail: usize,
+    },
+}
+
+/// `report`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReportCommand {
+    /// Render a report again
+    Render {
+        /// report.json or the directory it is in
+        report: Utf8PathBuf,
+        /// The form
+        #[arg(long, value_enum, default_value_t)]
+        format: ReportFormat,
+    },
+    /// Merge the reports of shards into one directory
+    Merge {
+        /// The reports
+        #[arg(required = true)]
+        reports: Vec<Utf8PathBuf>,
+        /// Where the merged report goes
+        #[arg(long, value_name = "DIR")]
+        out: Utf8PathBuf,
+    },
+    /// Show what changed between two reports; exit 1 where something got worse
+    Diff {
+        /// The older one
+        old: Utf8PathBuf,
+        /// The newer one
+        new: Utf8PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show each scenario's verdict over several reports, oldest first
+    History {
+        /// The reports
+        #[arg(required = true)]
+        reports: Vec<Utf8PathBuf>,
+    },
+}
+
+/// The forms of a report.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportFormat {
+    /// The matrix for a terminal
+    #[default]
+    Terminal,
+    /// `JUnit` XML
+    Junit,
+    /// Markdown
+    Markdown,
+    /// One self-contained page
+    Html,
+    /// The record itself
+    Json,
+}
+
+/// `doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArguments {
+    /// Install what is missing
+    #[arg(long)]
+    pub(crate) fix: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `components`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ComponentsCommand {
+    /// List the pinned components and which of them the cache has
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Obtain components from the cache, a mirror, the official download or a build
+    #[command(visible_alias = "fetch")]
+    Build {
+        /// Their names; all of them when none is given
+        names: Vec<String>,
+    },
+    /// Compare every cached file with the checksum that was recorded for it
+    Verify,
+    /// Write the Go module files of a pinned version again
+    Lock {
+        /// The component
+        name: String,
+        /// The version; the pinned one when not given
+        version: Option<String>,
+    },
+    /// Print the path of one program of a component
+    Path {
+        /// The component
+        name: String,
+        /// The program
+        program: String,
+    },
+}
+
+/// `sweep`.
+#[derive(Debug, Args)]
+pub(crate) struct SweepArguments {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Remove kept clusters too
+    #[arg(long)]
+    pub(crate) kept: bool,
+}
+
+/// `lint`.
+#[derive(Debug, Args)]
+pub(crate) struct LintArguments {
+    /// The suite directory; the project's own when not given
+    pub(crate) suite: Option<Utf8PathBuf>,
+}
+
+/// `selftest`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SelftestCommand {
+    /// Switch on each fault of the reference driver and see which scenarios notice
+    Mutations {
+        /// Only these faults
+        #[arg(long = "fault", value_name = "NAME")]
+        faults: Vec<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Kill the harness in each phase and see what is left
+    Kills {
+        /// Fewer cases
+        #[arg(long)]
+        quick: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `bench`.
+#[derive(Debug, Args)]
+pub(crate) struct BenchArguments {
+    /// How often each measurement is taken
+    #[arg(long, default_value_t = 3, env = "SANDPROOF_BENCH_RUNS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) runs: u32,
+}

@@ -1,0 +1,102 @@
+//! The arguments of `run`, and the selection that it shares with `plan`.
+
+use camino::Utf8PathBuf;
+use clap::{Args, ValueEnum};
+
+/// A named selection of cells and scenarios.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Profile {
+    /// The newest native cell, the smoke scenarios
+    #[default]
+    Smoke,
+    /// What a pull request should pass
+    Pr,
+    /// Every cell, every scenario
+    Full,
+    /// The full matrix; a flaky pass is red and expired exceptions count
+    Release,
+}
+
+/// What happens to a cluster after its scenarios.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Keep {
+    /// It is removed
+    #[default]
+    Never,
+    /// It is kept when a scenario on it is red
+    OnFailure,
+    /// It is kept
+    Always,
+}
+
+/// Which cells and scenarios.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Selection")]
+pub(crate) struct SelectionArguments {
+    /// A named selection of cells and scenarios
+    #[arg(long, value_enum, default_value_t, env = "SANDPROOF_PROFILE")]
+    pub(crate) profile: Profile,
+    /// Only cells that match, for example 'kubernetes>=1.35 && runtime==cri-o'
+    #[arg(long, env = "SANDPROOF_CELL", value_name = "EXPR")]
+    pub(crate) cell: Option<String>,
+    /// Only scenarios that match, for example PS-07 or 'id ~ "^PS-"'
+    #[arg(long, env = "SANDPROOF_SCENARIO", value_name = "EXPR")]
+    pub(crate) scenario: Option<String>,
+    /// Who makes the clusters
+    #[arg(long, value_enum, env = "SANDPROOF_PROVIDER")]
+    pub(crate) provider: Option<Provider>,
+    /// Part I of N of the results, counted from 1
+    #[arg(long, env = "SANDPROOF_SHARD", value_name = "I/N", value_parser = shard)]
+    pub(crate) shard: Option<(usize, usize)>,
+    /// The suite directory
+    #[arg(long, env = "SANDPROOF_SUITE", value_name = "DIR")]
+    pub(crate) suite: Option<Utf8PathBuf>,
+}
+
+/// Who makes the clusters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Provider {
+    /// Processes of this host in namespaces of their own
+    Native,
+}
+
+/// `run`.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct RunArguments {
+    #[command(flatten)]
+    pub(crate) selection: SelectionArguments,
+    /// The driver under test
+    #[arg(long, default_value = "reference", env = "SANDPROOF_SUBJECT", value_name = "REF", value_parser = ["reference"])]
+    pub(crate) subject: String,
+    /// Deploy the reference driver with this fault switched on
+    #[arg(long, env = "SANDPROOF_FAULT", value_name = "NAME")]
+    pub(crate) fault: Option<String>,
+    /// Scenarios that run side by side; chosen by the host's cores when not given
+    #[arg(long, short, env = "SANDPROOF_JOBS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) jobs: Option<u16>,
+    /// Attempts for a red scenario; a pass after the first is flaky, never a plain pass
+    #[arg(long, default_value_t = 0, env = "SANDPROOF_RETRIES", value_name = "N", value_parser = clap::value_parser!(u8).range(0..=5))]
+    pub(crate) retries: u8,
+    /// What happens to the clusters afterwards
+    #[arg(long, value_enum, default_value_t, env = "SANDPROOF_KEEP", value_name = "WHEN")]
+    pub(crate) keep: Keep,
+    /// Where the report goes [default: sandproof-out/RUN]
+    #[arg(long, env = "SANDPROOF_OUT", value_name = "DIR")]
+    pub(crate) out: Option<Utf8PathBuf>,
+    /// Compare with this report afterwards
+    #[arg(long, env = "SANDPROOF_BASELINE", value_name = "REPORT")]
+    pub(crate) baseline: Option<Utf8PathBuf>,
+    /// Do not install missing Debian packages: say what is missing and stop
+    #[arg(long, env = "SANDPROOF_NO_INSTALL")]
+    pub(crate) no_install: bool,
+}
+
+fn shard(text: &str) -> Result<(usize, usize), String> {
+    let parsed = text
+        .split_once('/')
+        .and_then(|(part, of)| Some((part.parse::<usize>().ok()?, of.parse::<usize>().ok()?)));
+    match parsed {
+        Some((part, of)) if part >= 1 && part <= of => Ok((part, of)),
+        _ => Err("a shard is I/N with 1 ≤ I ≤ N, for example 2/5".to_owned()),
+    }
+}

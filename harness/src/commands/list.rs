@@ -1,0 +1,156 @@
+//! `plan` and `list`.
+
+use comfy_table::{ContentArrangement, Table, presets::NOTHING};
+use sandproof_protocol::faults::FAULTS;
+use sandproof_reports::ExitCode;
+use serde_json::{Value, json};
+
+use super::suite;
+use crate::{
+    cli::{GlobalArguments, ListArguments, ListSubject, PlanArguments},
+    failure::Failure,
+    paths::Paths,
+    plan::{self, Plan, profile_name},
+    provision,
+    terminal,
+};
+
+/// `plan`.
+pub(crate) fn plan(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
+    let paths = Paths::find()?;
+    let suite = suite::load(&paths, arguments.selection.suite.as_deref())?;
+    let plan = Plan::make(&arguments.selection, &plan::load_pins(&paths)?, &suite)?;
+    if arguments.json {
+        let cells: Vec<Value> = plan
+            .cells
+            .iter()
+            .enumerate()
+            .map(|(position, cell)| {
+                let scenarios: Vec<String> =
+                    plan.scenarios_of(position).into_iter().map(|scenario| scenario.key).collect();
+                json!({ "id": cell.id, "name": cell.name, "axes": cell.fields(), "scenarios": scenarios })
+            })
+            .collect();
+        terminal::json(&json!({
+            "profile": profile_name(plan.profile),
+            "cells": cells,
+            // What a CI system takes as its matrix.
+            "matrix": { "cell": plan.cells.iter().map(|cell| cell.id.clone()).collect::<Vec<_>>() },
+        }))?;
+        return Ok(ExitCode::CONFORMANT);
+    }
+    let mut cells = table(["CELL", "KUBERNETES", "RUNTIME", "PROVIDER", "AGENT SANDBOX", "RESULTS"]);
+    for (position, cell) in plan.cells.iter().enumerate() {
+        cells.add_row([
+            cell.id.clone(),
+            cell.kubernetes.clone(),
+            format!("{} {}", cell.runtime, cell.runtime_version),
+            cell.provider.clone(),
+            format!("v{}", cell.agent_sandbox),
+            plan.scenarios_of(position).len().to_string(),
+        ]);
+    }
+    let mut scenarios = table(["SCENARIO", "TITLE"]);
+    for scenario in &plan.scenarios {
+        scenarios.add_row([scenario.key.clone(), scenario.title.clone()]);
+    }
+    terminal::result(&format!("{cells}\n\n{scenarios}"));
+    Ok(ExitCode::CONFORMANT)
+}
+
+/// `list`.
+pub(crate) fn list(global: &GlobalArguments, arguments: &ListArguments) -> Result<ExitCode, Failure> {
+    let paths = Paths::find()?;
+    match arguments.subject {
+        ListSubject::Cells => cells(&paths, arguments.json)?,
+        ListSubject::Scenarios => scenarios(&paths, arguments)?,
+        ListSubject::Components => components(&paths, global, arguments.json)?,
+        ListSubject::Faults => faults(arguments.json)?,
+    }
+    Ok(ExitCode::CONFORMANT)
+}
+
+/// The pinned components and what the cache has of them.
+pub(crate) fn components(paths: &Paths, global: &GlobalArguments, json: bool) -> Result<(), Failure> {
+    let store = provision::store(paths, &global.sources)?;
+    let listed = store.list().map_err(|error| Failure::environment("list the components", error))?;
+    if json {
+        return terminal::json(&listed);
+    }
+    let mut rows = table(["COMPONENT", "VERSION", "CACHED", "SIZE", "SOURCE"]);
+    for component in &listed {
+        let size = component.size.map_or_else(String::new, |bytes| format!("{:.0} MB", bytes as f64 / 1e6));
+        rows.add_row([
+            component.name.clone(),
+            component.version.clone(),
+            if component.cached { "yes" } else { "no" }.to_owned(),
+            size,
+            component.origin.clone().unwrap_or_default(),
+        ]);
+    }
+    terminal::result(&rows.to_string());
+    Ok(())
+}
+
+/// A table without lines, as people and `awk` like it.
+pub(crate) fn table<const N: usize>(header: [&str; N]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(header);
+    table
+}
+
+fn cells(paths: &Paths, json: bool) -> Result<(), Failure> {
+    let cells = plan::cells(&plan::load_pins(paths)?);
+    if json {
+        return terminal::json(&cells);
+    }
+    let mut rows = table(["CELL", "KUBERNETES", "RUNTIME", "PROVIDER", "AGENT SANDBOX"]);
+    for cell in cells {
+        let runtime = format!("{} {}", cell.runtime, cell.runtime_version);
+        rows.add_row([cell.id, cell.kubernetes, runtime, cell.provider, format!("v{}", cell.agent_sandbox)]);
+    }
+    terminal::result(&rows.to_string());
+    Ok(())
+}
+
+fn scenarios(paths: &Paths, arguments: &ListArguments) -> Result<(), Failure> {
+    let suite = suite::load(paths, arguments.suite.as_deref())?;
+    if arguments.json {
+        let all: Vec<Value> = suite.scenarios.iter().map(sandproof_scenarios::Scenario::fields).collect();
+        return terminal::json(&all);
+    }
+    let mut rows = table(["SCENARIO", "RESULTS", "TAGS", "TITLE"]);
+    for scenario in &suite.scenarios {
+        rows.add_row([
+            scenario.id.clone(),
+            scenario.instances().len().to_string(),
+            scenario.tags.join(","),
+            scenario.title.clone(),
+        ]);
+    }
+    terminal::result(&rows.to_string());
+    Ok(())
+}
+
+fn faults(json: bool) -> Result<(), Failure> {
+    if json {
+        let all: Vec<Value> = FAULTS
+            .iter()
+            .map(|fault| {
+                json!({
+                    "name": fault.name,
+                    "description": fault.description,
+                    "promise": fault.promise,
+                    "caughtBy": fault.caught_by,
+                })
+            })
+            .collect();
+        return terminal::json(&all);
+    }
+    let mut rows = table(["FAULT", "CAUGHT BY", "WHAT THE DRIVER DOES WRONG"]);
+    for fault in FAULTS {
+        rows.add_row([fault.name.to_owned(), fault.caught_by.join(","), fault.description.to_owned()]);
+    }
+    terminal::result(&rows.to_string());
+    Ok(())
+}

@@ -1,0 +1,108 @@
+//! `repro`: one result of a report again, on a cluster that stays.
+
+use camino::Utf8PathBuf;
+use sandproof_reports::ExitCode;
+
+use super::report;
+use crate::{
+    cli::{GlobalArguments, Profile, ReproArguments, RunArguments, SelectionArguments},
+    failure::Failure,
+    terminal,
+};
+
+/// Finds the result in its report and runs exactly that cell and that scenario.
+pub(crate) async fn repro(global: &GlobalArguments, arguments: &ReproArguments) -> Result<ExitCode, Failure> {
+    let (path, cell, key) = parse(&arguments.target)?;
+    let record = report::read(&path)?;
+    let found = record.results().find(|(found, result)| found.id == cell && key_of(result) == key);
+    let Some((_, result)) = found else {
+        let known: Vec<String> =
+            record.results().map(|(cell, result)| format!("{}/{}", cell.id, key_of(result))).collect();
+        return Err(Failure::usage(
+            format!("{path} has no result {cell}/{key}"),
+            format!("it has: {}", known.join(", ")),
+        ));
+    };
+    terminal::progress(&format!("{cell} {key} was {} in that report", result.verdict));
+    let fault = fault(&record.run.argv);
+    let run = RunArguments {
+        selection: SelectionArguments {
+            profile: Profile::Full,
+            cell: Some(cell),
+            scenario: Some(key),
+            ..SelectionArguments::default()
+        },
+        subject: "reference".to_owned(),
+        fault,
+        keep: arguments.keep,
+        ..RunArguments::default()
+    };
+    super::run::run(global, run).await
+}
+
+/// `REPORT#CELL/SCENARIO`.
+fn parse(target: &str) -> Result<(Utf8PathBuf, String, String), Failure> {
+    let parts = target.rsplit_once('#').and_then(|(report, rest)| {
+        let (cell, scenario) = rest.split_once('/')?;
+        Some((Utf8PathBuf::from(report), cell.to_owned(), scenario.to_owned()))
+    });
+    parts.filter(|(report, cell, scenario)| !report.as_str().is_empty() && !cell.is_empty() && !scenario.is_empty()).ok_or_else(|| {
+        Failure::usage(
+            format!("`{target}` is not REPORT#CELL/SCENARIO"),
+            "copy it from the report, for example 'sandproof-out/latest#CELL/PS-05'",
+        )
+    })
+}
+
+/// A result's scenario with its parameters, as reports and plans write it.
+pub(crate) fn key_of(result: &sandproof_reports::CaseResult) -> String {
+    if result.params.is_empty() {
+        return result.scenario.clone();
+    }
+    let pairs: Vec<String> = result
+        .params
+        .iter()
+        .map(|(name, value)| match value {
+            serde_json::Value::String(text) => format!("{name}={text}"),
+            other => format!("{name}={other}"),
+        })
+        .collect();
+    format!("{}[{}]", result.scenario, pairs.join(","))
+}
+
+/// A report that was made with a fault is reproduced with it.
+fn fault(argv: &[String]) -> Option<String> {
+    let position = argv.iter().position(|word| word == "--fault" || word.starts_with("--fault="))?;
+    match argv[position].split_once('=') {
+        Some((_, name)) => Some(name.to_owned()),
+        None => argv.get(position + 1).cloned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_read_from_its_end() {
+        let (report, cell, scenario) = parse("out/a#b/report.json#k1.36-crio1.36-native/PS-02[registry=plain]").unwrap();
+        assert_eq!(report, "out/a#b/report.json");
+        assert_eq!(cell, "k1.36-crio1.36-native");
+        assert_eq!(scenario, "PS-02[registry=plain]");
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        for target in ["", "report.json", "report.json#cell", "#cell/PS-01", "report.json#/PS-01"] {
+            assert!(parse(target).is_err(), "{target}");
+        }
+    }
+
+    #[test]
+    fn the_fault_of_a_report_comes_along() {
+        let argv = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        assert_eq!(fault(&argv(&["sandproof", "run", "--fault", "merge-override"])).as_deref(), Some("merge-override"));
+        assert_eq!(fault(&argv(&["sandproof", "run", "--fault=merge-override"])).as_deref(), Some("merge-override"));
+        assert_eq!(fault(&argv(&["sandproof", "run"])), None);
+    }
+}

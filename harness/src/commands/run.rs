@@ -1,0 +1,113 @@
+//! `run`.
+
+use std::time::Instant;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use sandproof_protocol::faults;
+use sandproof_reports::{ExitCode, Record, terminal as matrix};
+use tokio_util::sync::CancellationToken;
+
+use super::suite;
+use crate::{
+    cli::{GlobalArguments, RunArguments},
+    events::{Event, Events, Sink},
+    failure::Failure,
+    interrupt,
+    paths::Paths,
+    plan::{self, Plan},
+    runner::run::{RunSettings, new_run_id, run as run_plan},
+    sinks::{JsonLines, Progress},
+    terminal,
+};
+
+/// Where runs leave their reports unless told otherwise.
+pub(crate) const OUT: &str = "sandproof-out";
+
+/// Plans, runs, writes the report and shows the matrix.
+pub(crate) async fn run(global: &GlobalArguments, arguments: RunArguments) -> Result<ExitCode, Failure> {
+    let paths = Paths::find()?;
+    if let Some(fault) = &arguments.fault
+        && faults::find(fault).is_none()
+    {
+        let names: Vec<&str> = faults::FAULTS.iter().map(|fault| fault.name).collect();
+        return Err(Failure::usage(
+            format!("there is no fault `{fault}`"),
+            format!("the faults are: {}", names.join(", ")),
+        ));
+    }
+    let suite = suite::load(&paths, arguments.selection.suite.as_deref())?;
+    let expectations = suite::expectations(&paths)?;
+    let pins = plan::load_pins(&paths)?;
+    let plan = Plan::make(&arguments.selection, &pins, &suite)?;
+    let baseline = arguments.baseline.as_deref().map(super::report::read).transpose()?;
+    let run_id = new_run_id();
+    let out = output_directory(arguments.out.as_deref(), &run_id)?;
+    let settings = RunSettings {
+        run_id,
+        paths,
+        sources: global.sources.clone(),
+        out: out.clone(),
+        keep: arguments.keep,
+        jobs: arguments.jobs.map(usize::from),
+        retries: arguments.retries,
+        fault: arguments.fault,
+        install: !arguments.no_install,
+    };
+    let started = Instant::now();
+    let sinks: Vec<Box<dyn Sink>> =
+        vec![Box::new(JsonLines::create(&out.join("events.jsonl"))?), Box::new(Progress::new(global.verbose))];
+    let (events, pump) = Events::start(sinks);
+    let cancelled = CancellationToken::new();
+    let listening = interrupt::listen(cancelled.clone(), events.clone())?;
+    let outcome = run_plan(&settings, &plan, expectations, &events, &cancelled).await;
+    listening.abort();
+    let record = match outcome {
+        Ok(record) => record,
+        Err(failure) => {
+            drop(events);
+            pump.drain().await;
+            return Err(failure);
+        }
+    };
+    let written = write(&record, &out);
+    events.emit(Event::RunFinished {
+        exit_code: record.exit_code.code(),
+        seconds: started.elapsed().as_secs_f64(),
+        out: out.to_string(),
+    });
+    drop(events);
+    pump.drain().await;
+    written?;
+    show(&record, &out);
+    if let Some(baseline) = baseline {
+        terminal::result(&super::report::difference(&baseline, &record));
+    }
+    Ok(record.exit_code)
+}
+
+/// Writes everything that is rendered from the record.
+fn write(record: &Record, out: &Utf8Path) -> Result<(), Failure> {
+    record.write_all(out).map_err(|error| Failure::environment(format!("write the report to {out}"), error))
+}
+
+fn show(record: &Record, out: &Utf8Path) {
+    let options = super::report::options();
+    terminal::result(&matrix::render(record, options));
+    terminal::result(&format!("report: {}", out.join("report.json")));
+    terminal::result(&format!("page:   {}", out.join("matrix.html")));
+}
+
+/// Makes the directory, and points `latest` at it where it has the default place.
+fn output_directory(named: Option<&Utf8Path>, run_id: &str) -> Result<Utf8PathBuf, Failure> {
+    let out = named.map_or_else(|| Utf8PathBuf::from(OUT).join(run_id), Utf8Path::to_owned);
+    let tried = || format!("make the report's directory {out}");
+    fs_err::create_dir_all(&out).map_err(|error| Failure::environment(tried(), error))?;
+    if named.is_none() {
+        let latest = Utf8PathBuf::from(OUT).join("latest");
+        let fresh = Utf8PathBuf::from(OUT).join(format!(".latest-{run_id}"));
+        // A rename replaces the link in one step, whoever reads it meanwhile.
+        let linked = fs_err::os::unix::fs::symlink(run_id, &fresh).and_then(|()| fs_err::rename(&fresh, &latest));
+        linked.map_err(|error| Failure::environment("point sandproof-out/latest at the report", error))?;
+    }
+    Ok(out)
+}

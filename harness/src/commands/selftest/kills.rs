@@ -1,0 +1,186 @@
+//! `selftest kills`: signals in every phase of a run, and what is left afterwards.
+//!
+//! SIGINT and SIGTERM must leave a record and nothing else, with exit code 130.
+//! After SIGKILL nothing of the cluster may run, and a sweep must remove the rest.
+
+use std::{os::unix::process::ExitStatusExt, process::Stdio, time::Duration};
+
+use camino::Utf8Path;
+use rustix::process::{Pid, Signal, kill_process};
+use sandproof_clusters::{
+    ledger,
+    process::{Process, SpawnStdio},
+};
+use sandproof_reports::{ExitCode, Record};
+use serde::Serialize;
+use serde_json::json;
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+use crate::{commands::list::table, failure::Failure, paths::Paths, terminal};
+
+/// How long a run may take to reach the phase in which it is killed.
+const REACH_DEADLINE: Duration = Duration::from_secs(180);
+
+/// How long a run may take to end after a signal.
+const END_DEADLINE: Duration = Duration::from_secs(60);
+
+/// How long the kernel may take to end the processes of a cluster whose harness was killed.
+const DEATH_DEADLINE: Duration = Duration::from_secs(10);
+
+/// A case of the test.
+#[derive(Debug, Clone, Copy)]
+struct Case {
+    phase: &'static str,
+    signal: &'static str,
+}
+
+/// What a case left.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Outcome {
+    provider: &'static str,
+    phase: &'static str,
+    signal: &'static str,
+    exit_code: Option<i32>,
+    record_written: bool,
+    /// What still ran, or was still there after the sweep.
+    leftovers: Vec<String>,
+    ok: bool,
+}
+
+const PHASES: &[&str] = &["create", "install", "probe", "scenarios", "delete"];
+const SIGNALS: &[&str] = &["SIGINT", "SIGTERM", "SIGKILL"];
+const QUICK: &[Case] = &[
+    Case { phase: "create", signal: "SIGKILL" },
+    Case { phase: "install", signal: "SIGTERM" },
+    Case { phase: "scenarios", signal: "SIGINT" },
+    Case { phase: "scenarios", signal: "SIGKILL" },
+];
+
+/// Kills a run in each phase with each signal; the quick form takes a few of them.
+pub(super) async fn kills(quick: bool, json: bool) -> Result<ExitCode, Failure> {
+    let paths = Paths::find()?;
+    let cases: Vec<Case> = if quick {
+        QUICK.to_vec()
+    } else {
+        PHASES.iter().flat_map(|phase| SIGNALS.iter().map(move |signal| Case { phase, signal })).collect()
+    };
+    let mut outcomes = Vec::new();
+    for case in cases {
+        terminal::progress(&format!("{} in phase {}", case.signal, case.phase));
+        outcomes.push(one(&paths, case).await?);
+    }
+    let ok = outcomes.iter().all(|outcome| outcome.ok);
+    if json {
+        terminal::json(&json!({ "cases": outcomes }))?;
+    } else {
+        let mut rows = table(["PHASE", "SIGNAL", "EXIT", "RECORD", "LEFT", "OK"]);
+        for outcome in &outcomes {
+            rows.add_row([
+                outcome.phase.to_owned(),
+                outcome.signal.to_owned(),
+                outcome.exit_code.map_or_else(|| "killed".to_owned(), |code| code.to_string()),
+                if outcome.record_written { "yes" } else { "no" }.to_owned(),
+                if outcome.leftovers.is_empty() { "nothing".to_owned() } else { outcome.leftovers.join(", ") },
+                if outcome.ok { "yes" } else { "no" }.to_owned(),
+            ]);
+        }
+        terminal::result(&rows.to_string());
+    }
+    Ok(if ok { ExitCode::CONFORMANT } else { ExitCode::NONCONFORMANT })
+}
+
+async fn one(paths: &Paths, case: Case) -> Result<Outcome, Failure> {
+    let tried = "run the case";
+    let failed = |error: std::io::Error| Failure::environment(tried, error);
+    let scratch = tempfile::Builder::new().prefix("sandproof-kills-").tempdir().map_err(failed)?;
+    let directory = Utf8Path::from_path(scratch.path())
+        .ok_or_else(|| Failure::environment(tried, "the temporary directory's path is not UTF-8"))?;
+    let out = directory.join("out");
+    // A state directory of its own: the inventory is then about this run and no other.
+    let state = directory.join("state");
+    let mut child = Process::new(paths.program("sandproof")?)
+        .args(["run", "--scenario", "tags ~ \"pull-secrets\"", "--verbose", "--out", out.as_str()])
+        .env("SANDPROOF_HOME", &paths.home)
+        .env("SANDPROOF_STATE", &state)
+        .env("NO_COLOR", "1")
+        .spawn(SpawnStdio { stdin: Stdio::null(), stdout: Stdio::null(), stderr: Stdio::piped() })
+        .map_err(|error| Failure::environment(tried, error))?;
+    let pid = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
+    let stderr = child.stderr.take();
+    let (Some(pid), Some(stderr)) = (pid, stderr) else {
+        return Err(Failure::environment(tried, "the run ended at once"));
+    };
+    let mut lines = BufReader::new(stderr).lines();
+    let marker = format!("begin {}", case.phase);
+    let reached = tokio::time::timeout(REACH_DEADLINE, async {
+        while let Ok(Some(line)) = lines.next_line().await {
+            if line.trim_start().starts_with(&marker) {
+                return true;
+            }
+        }
+        false
+    })
+    .await
+    .unwrap_or(false);
+    // The rest of the output must be read, or the run would block on a full pipe.
+    let draining = tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    let signal = match case.signal {
+        "SIGINT" => Signal::INT,
+        "SIGTERM" => Signal::TERM,
+        _ => Signal::KILL,
+    };
+    kill_process(pid, signal).map_err(|error| Failure::environment(tried, error))?;
+    let status = tokio::time::timeout(END_DEADLINE, child.wait()).await;
+    let mut leftovers = Vec::new();
+    let (exit_code, killed) = match status {
+        Ok(Ok(status)) => (status.code(), status.signal() == Some(9)),
+        _ => {
+            leftovers.push(format!("the run itself, {} s after the signal", END_DEADLINE.as_secs()));
+            let _ = kill_process(pid, Signal::KILL);
+            let _ = child.wait().await;
+            (None, false)
+        }
+    };
+    draining.abort();
+    let record_written = Record::read(out.join("report.json")).is_ok();
+    if killed {
+        leftovers.extend(still_running(&state).await);
+        let swept = ledger::sweep(&state).await.map_err(|error| Failure::environment("sweep", error))?;
+        leftovers.extend(swept.removed.into_iter().flat_map(|swept| swept.leftovers));
+    }
+    leftovers.extend(ledger::inventory(&state).since(&ledger::Inventory::default()));
+    let as_told = if case.signal == "SIGKILL" { killed } else { exit_code == Some(130) && record_written };
+    Ok(Outcome {
+        provider: "native",
+        phase: case.phase,
+        signal: case.signal,
+        exit_code,
+        record_written,
+        ok: reached && as_told && leftovers.is_empty(),
+        leftovers,
+    })
+}
+
+/// The processes of the ledger's clusters that have not ended within the deadline.
+async fn still_running(state: &Utf8Path) -> Vec<String> {
+    let Ok(entries) = ledger::list(state).await else { return vec!["the ledger cannot be read".to_owned()] };
+    let mut running = Vec::new();
+    for entry in entries {
+        let Some(first) = entry.first_process else { continue };
+        // A process descriptor becomes readable when its process ends: no polling.
+        let Some(descriptor) = first.watch() else { continue };
+        let ended = tokio::time::timeout(DEATH_DEADLINE, async {
+            match tokio::io::unix::AsyncFd::new(descriptor) {
+                Ok(watched) => watched.readable().await.is_ok(),
+                Err(_) => false,
+            }
+        })
+        .await
+        .unwrap_or(false);
+        if !ended && first.is_alive() {
+            running.push(format!("{}: process {}", entry.name, first.pid));
+        }
+    }
+    running
+}

@@ -1,0 +1,19 @@
+//! `selftest`: the harness tested on itself.
+
+mod kills;
+mod mutations;
+
+use sandproof_reports::ExitCode;
+
+use crate::{
+    cli::{GlobalArguments, SelftestCommand},
+    failure::Failure,
+};
+
+/// Runs a selftest.
+pub(crate) async fn selftest(global: &GlobalArguments, command: SelftestCommand) -> Result<ExitCode, Failure> {
+    match command {
+        SelftestCommand::Mutations { faults, json } => mutations::mutations(global, faults, json).await,
+        SelftestCommand::Kills { quick, json } => kills::kills(quick, json).await,
+    }
+}

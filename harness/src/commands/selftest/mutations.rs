@@ -1,0 +1,184 @@
+//! `selftest mutations`: a suite that cannot turn red proves nothing.
+//!
+//! Each fault is switched on in turn, on one cluster, and the whole suite runs against it.
+//! A fault is caught when exactly the scenarios that claim it turn red.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use camino::Utf8PathBuf;
+use sandproof_protocol::faults::FAULTS;
+use sandproof_reports::{CaseResult, ExitCode, Verdict};
+use sandproof_scenarios::ScenarioInstance;
+use serde::Serialize;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    cli::{GlobalArguments, Keep, Profile, SelectionArguments},
+    commands::{list::table, suite},
+    events::{Event, Events},
+    failure::Failure,
+    interrupt,
+    paths::Paths,
+    plan::{self, Plan},
+    runner::{
+        cell,
+        result::Bench,
+        run::{self, RunSettings},
+    },
+    sinks::{JsonLines, Progress},
+    terminal,
+};
+
+/// Namespaces of different faults must not meet on the one cluster.
+const POSITIONS_PER_FAULT: usize = 1000;
+
+/// What one fault did to the suite.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Mutation {
+    fault: &'static str,
+    caught: bool,
+    /// The scenarios that turned red.
+    by: Vec<String>,
+    /// The scenarios that claim the fault.
+    claimed: Vec<String>,
+    /// The cause of the first of them.
+    cause: Option<String>,
+}
+
+/// Runs every fault, or those that are named.
+pub(super) async fn mutations(
+    global: &GlobalArguments,
+    faults: Vec<String>,
+    json: bool,
+) -> Result<ExitCode, Failure> {
+    if let Some(unknown) = faults.iter().find(|name| FAULTS.iter().all(|fault| fault.name != **name)) {
+        return Err(Failure::usage(format!("there is no fault `{unknown}`"), "`sandproof list faults` names them"));
+    }
+    let paths = Paths::find()?;
+    let suite = suite::load(&paths, None)?;
+    let selection = SelectionArguments { profile: Profile::Smoke, ..SelectionArguments::default() };
+    let plan = Plan::make(&selection, &plan::load_pins(&paths)?, &suite)?;
+    let run_id = run::new_run_id();
+    let out = Utf8PathBuf::from(crate::commands::run::OUT).join(format!("mutations-{run_id}"));
+    fs_err::create_dir_all(&out).map_err(|error| Failure::environment("make a directory for the evidence", error))?;
+    let settings = RunSettings {
+        run_id,
+        paths,
+        sources: global.sources.clone(),
+        out: out.clone(),
+        keep: Keep::Never,
+        jobs: None,
+        retries: 0,
+        // Any name: it chooses the driver that has the faults compiled in.
+        fault: Some(FAULTS[0].name.to_owned()),
+        install: true,
+    };
+    let (events, pump) = Events::start(vec![
+        Box::new(JsonLines::create(&out.join("events.jsonl"))?),
+        Box::new(Progress::new(global.verbose)),
+    ]);
+    let cancelled = CancellationToken::new();
+    let listening = interrupt::listen(cancelled.clone(), events.clone())?;
+    let outcome = all(&settings, &plan, &faults, &events, &cancelled).await;
+    listening.abort();
+    drop(events);
+    pump.drain().await;
+    let mutations = outcome?;
+    if cancelled.is_cancelled() {
+        return Ok(ExitCode::INTERRUPTED);
+    }
+    if json {
+        terminal::json(&json!({ "mutations": mutations }))?;
+    } else {
+        let mut rows = table(["FAULT", "CAUGHT", "BY", "CLAIMED BY", "CAUSE"]);
+        for mutation in &mutations {
+            rows.add_row([
+                mutation.fault.to_owned(),
+                if mutation.caught { "yes" } else { "no" }.to_owned(),
+                mutation.by.join(","),
+                mutation.claimed.join(","),
+                mutation.cause.clone().unwrap_or_default(),
+            ]);
+        }
+        let caught = mutations.iter().filter(|mutation| mutation.caught).count();
+        terminal::result(&format!("{rows}\n\n{caught} of {} faults caught", mutations.len()));
+    }
+    let all_caught = mutations.iter().all(|mutation| mutation.caught);
+    Ok(if all_caught { ExitCode::CONFORMANT } else { ExitCode::NONCONFORMANT })
+}
+
+async fn all(
+    settings: &RunSettings,
+    plan: &Plan,
+    wanted: &[String],
+    events: &Events,
+    cancelled: &CancellationToken,
+) -> Result<Vec<Mutation>, Failure> {
+    let planned = &plan.cells[0];
+    let foundation = run::lay(settings, planned, events, cancelled).await?;
+    let expectations = Arc::new(suite::expectations(&settings.paths)?);
+    let context = run::context(settings, &foundation, expectations, events, cancelled)?;
+    let name = format!("mutations-{}", settings.run_id.rsplit('-').next().unwrap_or_default());
+    let mut phases = Vec::new();
+    let equipped = cell::equip(&context, planned, &name, &mut phases).await;
+    let outcome = match equipped {
+        Ok(equipped) => {
+            let mut mutations = Vec::new();
+            for (index, fault) in FAULTS.iter().enumerate() {
+                if (!wanted.is_empty() && !wanted.iter().any(|name| name == fault.name)) || cancelled.is_cancelled() {
+                    continue;
+                }
+                events.emit(Event::CellNote { cell: planned.id.clone(), text: format!("fault {}", fault.name) });
+                let mut stage = (*equipped.bench.stage).clone();
+                stage.fault = Some(fault.name.to_owned());
+                let bench = Bench {
+                    stage: Arc::new(stage),
+                    facts: equipped.bench.facts.clone(),
+                    expectations: Arc::clone(&equipped.bench.expectations),
+                    out: settings.out.join(fault.name),
+                    retries: 0,
+                    keep_red: false,
+                    report: settings.out.to_string(),
+                };
+                let offset = index * POSITIONS_PER_FAULT;
+                let results = cell::perform(&bench, &plan.scenarios, context.jobs, offset).await;
+                mutations.push(judged(fault.name, &plan.scenarios, &results));
+            }
+            equipped.cluster.delete().await;
+            Ok(mutations)
+        }
+        Err(failure) => {
+            let _ = sandproof_clusters::ledger::down(&settings.paths.state, &name).await;
+            Err(failure)
+        }
+    };
+    drop(context);
+    foundation.remove().await;
+    outcome
+}
+
+fn judged(fault: &'static str, scenarios: &[ScenarioInstance], results: &[CaseResult]) -> Mutation {
+    let claimed: BTreeSet<String> = scenarios
+        .iter()
+        .filter(|scenario| scenario.faults.iter().any(|name| name == fault))
+        .map(|scenario| scenario.id.clone())
+        .collect();
+    let red: Vec<&CaseResult> = results.iter().filter(|result| result.is_red(true)).collect();
+    let by: BTreeSet<String> = red.iter().map(|result| result.scenario.clone()).collect();
+    // An error of the environment proves nothing about the suite.
+    let judged = results.iter().all(|result| !matches!(result.verdict, Verdict::Error | Verdict::NotRun));
+    let cause = red
+        .iter()
+        .find(|result| claimed.contains(&result.scenario))
+        .and_then(|result| result.cause.as_ref())
+        .map(|cause| format!("{} {}", cause.rule, cause.chain.first().map_or(&cause.summary, |link| &link.text)));
+    Mutation {
+        fault,
+        caught: judged && !claimed.is_empty() && by == claimed,
+        by: by.into_iter().collect(),
+        claimed: claimed.into_iter().collect(),
+        cause,
+    }
+}

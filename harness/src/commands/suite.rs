@@ -1,0 +1,37 @@
+//! The suite and its expectations: loading, and `lint`.
+
+use camino::Utf8Path;
+use sandproof_protocol::faults::FAULTS;
+use sandproof_reports::ExitCode;
+use sandproof_scenarios::{Expectations, Suite};
+
+use crate::{cli::LintArguments, failure::Failure, paths::Paths, terminal};
+
+/// Loads a suite directory; the project's own when none is named.
+pub(crate) fn load(paths: &Paths, directory: Option<&Utf8Path>) -> Result<Suite, Failure> {
+    let own = paths.suite();
+    let directory = directory.unwrap_or(&own);
+    if !directory.is_dir() {
+        return Err(Failure::usage(
+            format!("there is no suite directory {directory}"),
+            "name a directory of scenario files with --suite",
+        ));
+    }
+    let faults: Vec<&str> = FAULTS.iter().map(|fault| fault.name).collect();
+    Suite::load(directory, &faults).map_err(Failure::source)
+}
+
+/// Loads what is known to differ.
+pub(crate) fn expectations(paths: &Paths) -> Result<Expectations, Failure> {
+    Expectations::load(&paths.expectations()).map_err(Failure::source)
+}
+
+/// `lint`.
+pub(crate) fn lint(arguments: &LintArguments) -> Result<ExitCode, Failure> {
+    let paths = Paths::find()?;
+    let suite = load(&paths, arguments.suite.as_deref())?;
+    expectations(&paths)?;
+    let instances = suite.instances().count();
+    terminal::result(&format!("{} scenarios, {instances} results: no mistake found", suite.scenarios.len()));
+    Ok(ExitCode::CONFORMANT)
+}

@@ -1,0 +1,206 @@
+//! The plan: axes × pins × filters give cells, and each cell has scenarios.
+
+use std::collections::BTreeMap;
+
+use sandproof_clusters::components::Pins;
+use sandproof_reports::Axes;
+use sandproof_scenarios::{Expression, ScenarioInstance, Suite};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::{
+    cli::{Profile, SelectionArguments},
+    failure::Failure,
+    paths::Paths,
+};
+
+/// The fields that `--cell` expressions may read.
+pub(crate) const CELL_FIELDS: &[&str] =
+    &["id", "kubernetes", "runtime", "runtimeVersion", "provider", "agentSandbox", "gates.*"];
+
+/// One point in all axes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PlannedCell {
+    /// Stable from run to run.
+    pub(crate) id: String,
+    /// For people.
+    pub(crate) name: String,
+    /// The Kubernetes version.
+    pub(crate) kubernetes: String,
+    /// The runtime's name.
+    pub(crate) runtime: String,
+    /// The runtime's version.
+    pub(crate) runtime_version: String,
+    /// Who makes the cluster.
+    pub(crate) provider: String,
+    /// The Agent Sandbox release.
+    pub(crate) agent_sandbox: String,
+    /// Feature gates that are set.
+    pub(crate) gates: BTreeMap<String, bool>,
+}
+
+/// What a run will do.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    /// The profile's name.
+    pub(crate) profile: Profile,
+    /// The cells, oldest first.
+    pub(crate) cells: Vec<PlannedCell>,
+    /// The scenarios that run on each of them.
+    pub(crate) scenarios: Vec<ScenarioInstance>,
+    /// How many of the first cells' results belong to this shard: (part, of).
+    pub(crate) shard: Option<(usize, usize)>,
+}
+
+impl Plan {
+    /// Makes the plan for a selection. An empty one is an error: it must not look like success.
+    pub(crate) fn make(selection: &SelectionArguments, pins: &Pins, suite: &Suite) -> Result<Self, Failure> {
+        let cells = select_cells(selection, cells(pins))?;
+        let scenarios = select_scenarios(selection, suite)?;
+        Ok(Self { profile: selection.profile, cells, scenarios, shard: selection.shard })
+    }
+
+    /// The scenarios of the cell at `position` that belong to this shard.
+    pub(crate) fn scenarios_of(&self, position: usize) -> Vec<ScenarioInstance> {
+        let all = self.scenarios.iter().enumerate();
+        let Some((part, of)) = self.shard else { return all.map(|(_, scenario)| scenario.clone()).collect() };
+        all.filter(|(index, _)| (position * self.scenarios.len() + index) % of == part - 1)
+            .map(|(_, scenario)| scenario.clone())
+            .collect()
+    }
+
+    /// How many results the plan gives.
+    pub(crate) fn results(&self) -> usize {
+        (0..self.cells.len()).map(|position| self.scenarios_of(position).len()).sum()
+    }
+}
+
+/// Loads the pins.
+pub(crate) fn load_pins(paths: &Paths) -> Result<Pins, Failure> {
+    Pins::load(paths.home.join("clusters/pins.yaml"))
+        .map_err(|error| Failure::usage(error.to_string(), "clusters/pins.yaml is the one place that versions live in"))
+}
+
+/// Every cell that the pins make possible.
+pub(crate) fn cells(pins: &Pins) -> Vec<PlannedCell> {
+    let agent_sandbox = &pins.axes.defaults.agent_sandbox;
+    pins.axes
+        .kubernetes
+        .iter()
+        .filter_map(|axis| {
+            let crio = axis.cri_o.as_ref()?;
+            Some(PlannedCell {
+                id: format!("k{}-crio{}-native", axis.minor, series(crio)),
+                name: format!("Kubernetes {} · CRI-O {} · native", axis.minor, series(crio)),
+                kubernetes: axis.kubernetes.clone(),
+                runtime: "cri-o".to_owned(),
+                runtime_version: crio.clone(),
+                provider: "native".to_owned(),
+                agent_sandbox: agent_sandbox.clone(),
+                gates: BTreeMap::new(),
+            })
+        })
+        .collect()
+}
+
+impl PlannedCell {
+    /// What `--cell` expressions read.
+    pub(crate) fn fields(&self) -> Value {
+        json!({
+            "id": self.id,
+            "kubernetes": self.kubernetes,
+            "runtime": self.runtime,
+            "runtimeVersion": self.runtime_version,
+            "provider": self.provider,
+            "agentSandbox": self.agent_sandbox,
+            "gates": self.gates,
+        })
+    }
+
+    /// The record's axes.
+    pub(crate) fn axes(&self) -> Axes {
+        Axes {
+            kubernetes: self.kubernetes.clone(),
+            runtime: format!("{} {}", self.runtime, self.runtime_version),
+            provider: self.provider.clone(),
+            agent_sandbox: format!("v{}", self.agent_sandbox),
+            gates: self.gates.clone(),
+        }
+    }
+}
+
+/// The words of a profile.
+pub(crate) fn profile_name(profile: Profile) -> &'static str {
+    match profile {
+        Profile::Smoke => "smoke",
+        Profile::Pr => "pr",
+        Profile::Full => "full",
+        Profile::Release => "release",
+    }
+}
+
+fn select_cells(selection: &SelectionArguments, all: Vec<PlannedCell>) -> Result<Vec<PlannedCell>, Failure> {
+    let known: Vec<String> = all.iter().map(|cell| cell.id.clone()).collect();
+    let newest = all.last().map(|cell| cell.id.clone());
+    let expression = selection.cell.as_deref().map(|text| parse("--cell", text, CELL_FIELDS)).transpose()?;
+    let selected: Vec<PlannedCell> = all
+        .into_iter()
+        .filter(|cell| match &expression {
+            Some(expression) => cell_matches(expression, selection.cell.as_deref(), cell),
+            // Without a word on cells, the quick profile takes the newest one.
+            None => selection.profile != Profile::Smoke || Some(&cell.id) == newest.as_ref(),
+        })
+        .collect();
+    if selected.is_empty() {
+        return Err(Failure::NothingSelected {
+            message: format!("no cell matches {}", selection.cell.as_deref().unwrap_or("the profile")),
+            hint: Some(format!("the cells are: {}", known.join(", "))),
+        });
+    }
+    Ok(selected)
+}
+
+fn cell_matches(expression: &Expression, text: Option<&str>, cell: &PlannedCell) -> bool {
+    text == Some(cell.id.as_str()) || expression.matches(&cell.fields())
+}
+
+fn select_scenarios(selection: &SelectionArguments, suite: &Suite) -> Result<Vec<ScenarioInstance>, Failure> {
+    let expression = selection
+        .scenario
+        .as_deref()
+        .map(|text| parse("--scenario", text, ScenarioInstance::FIELDS))
+        .transpose()?;
+    let quick = selection.profile == Profile::Smoke && selection.scenario.is_none();
+    let selected: Vec<ScenarioInstance> = suite
+        .scenarios
+        .iter()
+        .flat_map(sandproof_scenarios::Scenario::instances)
+        .filter(|scenario| {
+            selection.scenario.as_deref() == Some(scenario.key.as_str())
+                || expression.as_ref().is_none_or(|expression| expression.matches(&scenario.fields()))
+        })
+        .filter(|scenario| !quick || scenario.tags.iter().any(|tag| tag == "smoke"))
+        .collect();
+    if selected.is_empty() {
+        let mut ids: Vec<&str> = suite.scenarios.iter().map(|scenario| scenario.id.as_str()).collect();
+        ids.sort_unstable();
+        return Err(Failure::NothingSelected {
+            message: format!("no scenario matches {}", selection.scenario.as_deref().unwrap_or("the profile")),
+            hint: Some(format!("the scenarios are: {}", ids.join(", "))),
+        });
+    }
+    Ok(selected)
+}
+
+/// Parses an expression; a mistake is shown at its word.
+fn parse(flag: &str, text: &str, fields: &[&str]) -> Result<Expression, Failure> {
+    Expression::parse(text)
+        .and_then(|expression| expression.check_fields(fields).map(|()| expression))
+        .map_err(|error| Failure::source(error.in_argument(flag)))
+}
+
+/// `1.36.4` as `1.36`.
+fn series(version: &str) -> String {
+    version.split('.').take(2).collect::<Vec<_>>().join(".")
+}

@@ -1,0 +1,236 @@
+//! Gets everything that a cluster is made of: packages of the host, components, sibling programs.
+
+use std::time::{Duration, Instant};
+
+use camino::Utf8PathBuf;
+use sandproof_clusters::{
+    components::{Component, ComponentProgress, Deadlines, ProgressSender, Step, Store, StoreOptions},
+    host::{Host, install_packages},
+    native::Programs,
+};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    cli::SourceArguments,
+    events::{Event, Events},
+    failure::Failure,
+    paths::Paths,
+    plan::PlannedCell,
+};
+
+/// How long a step may stay silent before its progress is repeated on a plain log.
+const REPEAT: Duration = Duration::from_secs(15);
+
+/// Every component that one cell needs.
+#[derive(Debug, Clone)]
+pub(crate) struct Kit {
+    pub(crate) kubernetes: Component,
+    pub(crate) crio: Component,
+    pub(crate) runc: Component,
+    pub(crate) cni: Component,
+    pub(crate) etcd: Component,
+    pub(crate) coredns: Component,
+    pub(crate) registry: Component,
+    pub(crate) helm: Component,
+    pub(crate) agent_sandbox: Component,
+}
+
+/// Probes the host, and installs what it lacks unless `install` is false.
+pub(crate) async fn host(paths: &Paths, events: &Events, install: bool) -> Result<Host, Failure> {
+    let host = Host::probe_at(&paths.cache);
+    if !host.root {
+        return Err(Failure::environment_with_hint(
+            "create a native cluster",
+            "this is not root, and namespaces, mounts and control groups of a node need it",
+            "run it as root, for example: sudo ./sandproof run",
+        ));
+    }
+    if host.missing.is_empty() {
+        return Ok(host);
+    }
+    let packages = host.packages_to_install();
+    let unmendable: Vec<String> = host
+        .missing
+        .iter()
+        .filter(|missing| missing.package.is_none())
+        .map(|missing| format!("{} ({}); {}", missing.what, missing.why, missing.remedy))
+        .collect();
+    if !unmendable.is_empty() {
+        return Err(Failure::environment_with_hint(
+            "create a native cluster",
+            format!("this host lacks {}", unmendable.join("; ")),
+            "`./sandproof doctor` says what this host can run",
+        ));
+    }
+    if !install || !host.apt {
+        return Err(Failure::environment_with_hint(
+            "create a native cluster",
+            format!("this host lacks {}", packages.join(", ")),
+            format!("apt-get install -y {}", packages.join(" ")),
+        ));
+    }
+    events.emit(Event::HostInstalling { packages: packages.clone() });
+    install_packages(&packages)
+        .await
+        .map_err(|error| Failure::environment("install what this host lacks", error))?;
+    let host = Host::probe_at(&paths.cache);
+    match host.missing.first() {
+        None => Ok(host),
+        Some(missing) => Err(Failure::environment_with_hint(
+            "create a native cluster",
+            format!("this host still lacks {} ({})", missing.what, missing.why),
+            missing.remedy.clone(),
+        )),
+    }
+}
+
+/// Opens the component store.
+pub(crate) fn store(paths: &Paths, sources: &SourceArguments) -> Result<Store, Failure> {
+    Store::open(StoreOptions {
+        home: paths.home.join("clusters"),
+        cache: paths.cache.clone(),
+        mirror: sources.mirror.clone(),
+        offline: sources.offline,
+        deadlines: Deadlines::default(),
+    })
+    .map_err(|error| Failure::environment("open the component store", error))
+}
+
+/// Obtains one component after the other (a build uses every core), with progress.
+pub(crate) async fn obtain(
+    store: &Store,
+    wanted: &[(&str, Option<&str>)],
+    events: &Events,
+    cancelled: &CancellationToken,
+) -> Result<Vec<Component>, Failure> {
+    let mut obtained = Vec::new();
+    for (position, (name, version)) in wanted.iter().enumerate() {
+        let remaining = wanted.len() - position - 1;
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let forwarding = tokio::spawn(forward(receiver, events.clone(), remaining));
+        let component = tokio::select! {
+            component = one(store, name, *version, &sender) => component?,
+            () = cancelled.cancelled() => {
+                return Err(Failure::Interrupted { during: format!("obtaining {name}") });
+            }
+        };
+        drop(sender);
+        let _ = forwarding.await;
+        obtained.push(component);
+    }
+    Ok(obtained)
+}
+
+/// Obtains what a cell needs.
+pub(crate) async fn kit(
+    store: &Store,
+    cell: &PlannedCell,
+    events: &Events,
+    cancelled: &CancellationToken,
+) -> Result<Kit, Failure> {
+    let wanted = [
+        ("kubernetes", Some(cell.kubernetes.as_str())),
+        ("cri-o", Some(cell.runtime_version.as_str())),
+        ("runc", None),
+        ("cni-plugins", None),
+        ("etcd", None),
+        ("coredns", None),
+        ("registry", None),
+        ("helm", None),
+        ("agent-sandbox", Some(cell.agent_sandbox.as_str())),
+    ];
+    let mut components = obtain(store, &wanted, events, cancelled).await?.into_iter();
+    let mut next = || {
+        components
+            .next()
+            .ok_or_else(|| Failure::environment("obtain the components", "the store returned fewer than were asked for"))
+    };
+    Ok(Kit {
+        kubernetes: next()?,
+        crio: next()?,
+        runc: next()?,
+        cni: next()?,
+        etcd: next()?,
+        coredns: next()?,
+        registry: next()?,
+        helm: next()?,
+        agent_sandbox: next()?,
+    })
+}
+
+/// The paths that the native provider needs.
+pub(crate) fn programs(kit: &Kit, host: &Host, paths: &Paths) -> Result<Programs, Failure> {
+    let file = |component: &Component, program: &str| -> Result<Utf8PathBuf, Failure> {
+        component
+            .file(program)
+            .map(camino::Utf8Path::to_owned)
+            .map_err(|error| Failure::environment(format!("find the program {program}"), error))
+    };
+    let tool = |name: &str| -> Result<Utf8PathBuf, Failure> {
+        host.tool(name)
+            .map(camino::Utf8Path::to_owned)
+            .ok_or_else(|| Failure::environment(format!("find the program {name}"), "this host does not have it"))
+    };
+    Ok(Programs {
+        etcd: file(&kit.etcd, "etcd")?,
+        kube_apiserver: file(&kit.kubernetes, "kube-apiserver")?,
+        kube_controller_manager: file(&kit.kubernetes, "kube-controller-manager")?,
+        kube_scheduler: file(&kit.kubernetes, "kube-scheduler")?,
+        kubelet: file(&kit.kubernetes, "kubelet")?,
+        kube_proxy: file(&kit.kubernetes, "kube-proxy")?,
+        crio: file(&kit.crio, "crio")?,
+        pinns: file(&kit.crio, "pinns")?,
+        conmon: tool("conmon")?,
+        runc: file(&kit.runc, "runc")?,
+        cni_plugins: file(&kit.cni, "bridge")?.parent().unwrap_or(&kit.cni.directory).to_owned(),
+        coredns: file(&kit.coredns, "coredns")?,
+        cluster_init: paths.program("sandproof-cluster-init")?,
+        oci_runtime: paths.program("sandproof-oci-runtime")?,
+    })
+}
+
+async fn one(
+    store: &Store,
+    name: &str,
+    version: Option<&str>,
+    progress: &ProgressSender,
+) -> Result<Component, Failure> {
+    store.obtain(name, version, progress).await.map_err(|error| {
+        Failure::environment_with_hint(
+            format!("obtain the component {name}"),
+            error,
+            "`./sandproof components list` shows what is cached; a mirror can be named with --mirror",
+        )
+    })
+}
+
+/// Turns the store's progress into events: each change of step, and a sign of life now and then.
+async fn forward(mut receiver: mpsc::UnboundedReceiver<ComponentProgress>, events: Events, remaining: usize) {
+    let mut last: Option<(Step, Instant)> = None;
+    while let Some(progress) = receiver.recv().await {
+        let done = progress.step == Step::Done;
+        let cached = last.as_ref().is_none_or(|(step, _)| *step == Step::Cached);
+        let news = last.as_ref().is_none_or(|(step, at)| *step != progress.step || at.elapsed() > REPEAT);
+        if done && cached {
+            // A cache hit is no news.
+            continue;
+        }
+        if news || done {
+            let verb = last.as_ref().map(|(step, _)| step.to_string()).unwrap_or_default();
+            last = Some((progress.step, Instant::now()));
+            if progress.step == Step::Cached {
+                continue;
+            }
+            events.emit(Event::Component {
+                component: progress.component,
+                version: progress.version,
+                step: if done { verb } else { progress.step.to_string() },
+                elapsed: progress.elapsed.as_secs_f64(),
+                detail: progress.detail,
+                done,
+                remaining,
+            });
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! The images that run inside a cluster, built in process and pushed to the run's registry.
+
+use camino::{Utf8Path, Utf8PathBuf};
+use sandproof_clusters::images::{Image, ImageBuilder};
+
+use crate::{failure::Failure, paths::Paths};
+
+/// The applets that upstream's workspace init needs, and a few for a person with a shell.
+const APPLETS: &[&str] = &["sh", "find", "tar", "mktemp", "touch", "cat", "ls", "sleep", "mkdir", "id", "mount"];
+
+/// Where Debian's busybox-static puts the binary.
+const BUSYBOX: &str = "/bin/busybox";
+
+/// The images.
+#[derive(Debug, Clone)]
+pub(crate) struct Guests {
+    /// Holds `/openshell-sandbox` alone.
+    pub(crate) supervisor: Image,
+    /// What runs in a sandbox: the probe and a small userland.
+    pub(crate) agent: Image,
+    /// The reference driver.
+    pub(crate) driver: Image,
+    /// The infrastructure container of a pod.
+    pub(crate) pause: Image,
+    /// The Agent Sandbox controller.
+    pub(crate) controller: Image,
+}
+
+impl Guests {
+    /// Builds them; `driver` and `controller` are the programs' paths.
+    pub(crate) fn build(paths: &Paths, driver: &Utf8Path, controller: &Utf8Path) -> Result<Self, Failure> {
+        let probe = paths.program("sandproof-probe")?;
+        let supervisor = paths.program("openshell-sandbox")?;
+        let busybox = Utf8PathBuf::from(BUSYBOX);
+        let failed = |error| Failure::environment("build the guest images", error);
+        let mut agent = ImageBuilder::new()
+            .file("/sandproof-probe", &probe, 0o755)
+            .file("/bin/busybox", &busybox, 0o755)
+            .directory("/sandbox", 0o755)
+            .directory("/tmp", 0o1777)
+            .entrypoint(["/sandproof-probe", "idle"])
+            .env("PATH", "/bin");
+        for applet in APPLETS {
+            agent = agent.symlink(format!("/bin/{applet}"), "/bin/busybox");
+        }
+        Ok(Self {
+            supervisor: ImageBuilder::new()
+                .file("/openshell-sandbox", &supervisor, 0o555)
+                .entrypoint(["/openshell-sandbox"])
+                .build()
+                .map_err(failed)?,
+            agent: agent.build().map_err(failed)?,
+            driver: ImageBuilder::new()
+                .file("/driver", driver, 0o755)
+                .entrypoint(["/driver"])
+                .build()
+                .map_err(failed)?,
+            pause: ImageBuilder::new()
+                .file("/pause", &probe, 0o755)
+                .entrypoint(["/pause", "idle"])
+                .build()
+                .map_err(failed)?,
+            controller: ImageBuilder::new()
+                .file("/agent-sandbox-controller", controller, 0o755)
+                .entrypoint(["/agent-sandbox-controller"])
+                .build()
+                .map_err(failed)?,
+        })
+    }
+}

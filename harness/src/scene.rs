@@ -1,0 +1,239 @@
+//! Where one scenario takes place: its namespace, images, users, sandboxes and driver. Nothing of it is shared.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use kube::Client;
+use sandproof_clusters::registry::Registry;
+use serde_json::{Map, Value};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    cluster_state::ClusterState,
+    events::Events,
+    runner::guests::Guests,
+    steps::{rpc::Driver, watching::Watching},
+    subject::chart::{Chart, ImageValue},
+};
+
+/// What all scenarios of a cell share.
+#[derive(Debug, Clone)]
+pub(crate) struct Stage {
+    /// The cell's identifier.
+    pub(crate) cell: String,
+    /// The cluster's API.
+    pub(crate) client: Client,
+    /// The cluster's current state.
+    pub(crate) state: ClusterState,
+    /// The run's registry.
+    pub(crate) registry: Arc<Registry>,
+    /// `host:port` of the listener that speaks plain http and Basic.
+    pub(crate) plain: String,
+    /// `host:port` of the listener that speaks TLS and Bearer.
+    pub(crate) secure: String,
+    /// The images to make fresh ones from.
+    pub(crate) guests: Guests,
+    /// The subject's chart.
+    pub(crate) chart: Chart,
+    /// The driver's image.
+    pub(crate) driver_image: ImageValue,
+    /// A public supervisor image for scenarios that bring none.
+    pub(crate) supervisor_image: ImageValue,
+    /// A public agent image for a sandbox that names none.
+    pub(crate) sandbox_image: String,
+    /// A fault of the reference driver.
+    pub(crate) fault: Option<String>,
+    /// Where events go.
+    pub(crate) events: Events,
+    /// Set when the run is to end.
+    pub(crate) cancelled: CancellationToken,
+    /// Set when nothing on this cluster makes sense any more: the run is to end, or the cluster is broken.
+    pub(crate) halt: CancellationToken,
+    /// Set, with a reason, when the cluster is broken: nothing on it can be judged any more.
+    pub(crate) broken: Arc<Mutex<Option<String>>>,
+}
+
+impl Stage {
+    /// The reason why nothing on this cluster can be judged any more.
+    pub(crate) fn broken(&self) -> Option<String> {
+        self.broken.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Declares the cluster broken; the first reason counts.
+    pub(crate) fn declare_broken(&self, reason: String) {
+        self.broken.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(reason);
+        self.halt.cancel();
+    }
+}
+
+/// An image that a scenario pushed.
+#[derive(Debug, Clone)]
+pub(crate) struct SceneImage {
+    /// Its full reference as pods name it.
+    pub(crate) reference: String,
+    /// Registry and repository.
+    pub(crate) address: String,
+    /// Its tag.
+    pub(crate) tag: String,
+    /// The repository's path in the registry.
+    pub(crate) repository: String,
+}
+
+/// A user of the registry that belongs to one scenario.
+#[derive(Debug, Clone)]
+pub(crate) struct SceneUser {
+    /// The name the registry knows.
+    pub(crate) login: String,
+    /// The password; it goes into secrets and nowhere else.
+    pub(crate) password: String,
+}
+
+/// A sandbox that a scenario asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct SceneSandbox {
+    /// The id that was sent.
+    pub(crate) id: String,
+    /// The name that was sent.
+    pub(crate) name: String,
+}
+
+/// One attempt at one scenario.
+#[derive(Debug)]
+pub(crate) struct Scene {
+    /// What the cell's scenarios share.
+    pub(crate) stage: Arc<Stage>,
+    /// The scenario's key, for example `PS-02[registry=plain]`.
+    pub(crate) key: String,
+    /// The namespace that is this scenario's alone.
+    pub(crate) namespace: String,
+    /// Images by the name that steps use.
+    pub(crate) images: BTreeMap<String, SceneImage>,
+    /// Users by the name that steps use.
+    pub(crate) users: BTreeMap<String, SceneUser>,
+    /// Sandboxes by name.
+    pub(crate) sandboxes: BTreeMap<String, SceneSandbox>,
+    /// The driver, once it answers.
+    pub(crate) driver: Option<Driver>,
+    /// The driver's pod.
+    pub(crate) driver_pod: Option<String>,
+    /// Open watches by name.
+    pub(crate) watches: BTreeMap<String, Watching>,
+    /// What was observed, by the name of the observation.
+    pub(crate) observations: Map<String, Value>,
+}
+
+impl Scene {
+    /// An empty scene.
+    pub(crate) fn new(stage: Arc<Stage>, key: &str, namespace: String) -> Self {
+        Self {
+            stage,
+            key: key.to_owned(),
+            namespace,
+            images: BTreeMap::new(),
+            users: BTreeMap::new(),
+            sandboxes: BTreeMap::new(),
+            driver: None,
+            driver_pod: None,
+            watches: BTreeMap::new(),
+            observations: Map::new(),
+        }
+    }
+
+    /// The user of that name, made on first use.
+    pub(crate) fn user(&mut self, name: &str) -> SceneUser {
+        if let Some(user) = self.users.get(name) {
+            return user.clone();
+        }
+        let user = SceneUser { login: format!("{name}.{}", self.namespace), password: random_word() };
+        self.stage.registry.add_user(&user.login, &user.password);
+        self.users.insert(name.to_owned(), user.clone());
+        user
+    }
+
+    /// The name that steps use for a user of the registry.
+    pub(crate) fn step_name_of(&self, login: &str) -> String {
+        self.users
+            .iter()
+            .find(|(_, user)| user.login == login)
+            .map_or_else(|| login.to_owned(), |(name, _)| name.clone())
+    }
+
+    /// The sandbox of that name, with an id that is the same for each use of the name.
+    pub(crate) fn sandbox(&mut self, name: &str, id: Option<&str>) -> SceneSandbox {
+        if let Some(sandbox) = self.sandboxes.get(name)
+            && id.is_none_or(|id| id == sandbox.id)
+        {
+            return sandbox.clone();
+        }
+        let id = id.map_or_else(|| stable_id(&self.namespace, name), str::to_owned);
+        let sandbox = SceneSandbox { id, name: name.to_owned() };
+        self.sandboxes.insert(name.to_owned(), sandbox.clone());
+        sandbox
+    }
+
+    /// The Sandbox object of a sandbox, found by its label, whatever the driver called it.
+    pub(crate) fn sandbox_object(&self, state: &ClusterState, name: &str) -> Option<Arc<Value>> {
+        let id = &self.sandboxes.get(name)?.id;
+        state.sandboxes(&self.namespace).into_iter().find(|object| {
+            object.pointer("/metadata/labels/openshell.ai~1sandbox-id").and_then(Value::as_str) == Some(id)
+        })
+    }
+
+    /// The pod that the controller made for a sandbox.
+    pub(crate) fn sandbox_pod(&self, state: &ClusterState, name: &str) -> Option<Arc<Value>> {
+        let object = self.sandbox_object(state, name)?;
+        let owner = object.pointer("/metadata/uid")?.as_str()?.to_owned();
+        state.pods(&self.namespace).into_iter().find(|pod| owned_by(pod, &owner))
+    }
+
+    /// The pods of this namespace that belong to some Sandbox.
+    pub(crate) fn sandbox_pods(&self, state: &ClusterState) -> Vec<Arc<Value>> {
+        let of_a_sandbox = |pod: &Arc<Value>| {
+            pod.pointer("/metadata/ownerReferences")
+                .and_then(Value::as_array)
+                .is_some_and(|owners| owners.iter().any(|owner| owner["kind"] == "Sandbox"))
+        };
+        state.pods(&self.namespace).into_iter().filter(of_a_sandbox).collect()
+    }
+}
+
+fn owned_by(pod: &Value, uid: &str) -> bool {
+    pod.pointer("/metadata/ownerReferences")
+        .and_then(Value::as_array)
+        .is_some_and(|owners| owners.iter().any(|owner| owner["uid"] == uid))
+}
+
+/// A UUID (version 8 form) made of the scene and the sandbox's name.
+fn stable_id(namespace: &str, name: &str) -> String {
+    use sha2::{Digest, Sha256};
+    let digest = Sha256::digest(format!("{namespace}/{name}"));
+    let hex = |range: std::ops::Range<usize>| -> String { digest[range].iter().map(|byte| format!("{byte:02x}")).collect() };
+    format!("{}-{}-8{}-a{}-{}", hex(0..4), hex(4..6), &hex(6..8)[1..], &hex(8..10)[1..], hex(10..16))
+}
+
+/// A random word of 32 hexadecimal digits.
+pub(crate) fn random_word() -> String {
+    let mut bytes = [0_u8; 16];
+    let read = fs_err::File::open("/dev/urandom").and_then(|mut file| std::io::Read::read_exact(&mut file, &mut bytes));
+    if read.is_err() {
+        // Without the device the word only has to differ from every other one.
+        let stable = stable_id(&format!("{:?}", std::time::SystemTime::now()), &std::process::id().to_string());
+        return stable.replace('-', "");
+    }
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_stable_and_looks_like_a_uuid() {
+        let id = stable_id("ns", "one");
+        assert_eq!(id, stable_id("ns", "one"));
+        assert_ne!(id, stable_id("ns", "two"));
+        assert_eq!(id.len(), 36);
+    }
+}

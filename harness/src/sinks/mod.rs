@@ -1,0 +1,7 @@
+//! Consumers of the event stream.
+
+mod json_lines;
+mod progress;
+
+pub(crate) use json_lines::JsonLines;
+pub(crate) use progress::Progress;

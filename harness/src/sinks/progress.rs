@@ -1,0 +1,178 @@
+//! Progress on standard error: lines that stay, and on a terminal one live line below them.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use owo_colors::{OwoColorize, Style};
+use sandproof_reports::Verdict;
+
+use crate::{
+    events::{Event, Sink, Stamped},
+    terminal,
+};
+
+/// Shows a run as it goes.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    live: Option<ProgressBar>,
+    color: bool,
+    verbose: bool,
+    finished: usize,
+    total: usize,
+    running: Vec<String>,
+}
+
+impl Progress {
+    /// A sink that redraws on a terminal and writes plain lines elsewhere.
+    /// `verbose` adds a line for each step of a scenario.
+    pub(crate) fn new(verbose: bool) -> Self {
+        let live = terminal::progress_is_live().then(|| {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed_precise} {wide_msg}") {
+                bar.set_style(style);
+            }
+            bar.enable_steady_tick(Duration::from_millis(200));
+            bar
+        });
+        Self { live, color: terminal::stderr_color(), verbose, finished: 0, total: 0, running: Vec::new() }
+    }
+
+    fn line(&self, label: &str, style: Style, text: &str) {
+        let label = format!("{label:>12}");
+        let line = if self.color { format!("{} {text}", label.style(style)) } else { format!("{label} {text}") };
+        match &self.live {
+            Some(bar) => bar.suspend(|| terminal::progress(&line)),
+            None => terminal::progress(&line),
+        }
+    }
+
+    fn status(&self, text: impl Into<String>) {
+        if let Some(bar) = &self.live {
+            bar.set_message(text.into());
+        }
+    }
+
+    fn scenarios(&self) {
+        let running = self.running.join(", ");
+        self.status(format!("{} of {} scenarios; running {running}", self.finished, self.total));
+    }
+
+    fn component(&self, event: &Event) {
+        let Event::Component { component, version, step, elapsed, detail, done, remaining } = event else {
+            return;
+        };
+        let left = match remaining {
+            0 => String::new(),
+            1 => ", 1 more to go".to_owned(),
+            count => format!(", {count} more to go"),
+        };
+        let detail = if detail.is_empty() { String::new() } else { format!(" ({detail})") };
+        if *done {
+            self.line("obtained", green(), &format!("{component} {version} {step} in {elapsed:.1} s{left}"));
+        } else if self.live.is_some() {
+            self.status(format!("{component} {version}: {step}{detail}, {elapsed:.0} s{left}"));
+        } else {
+            self.line("component", dim(), &format!("{component} {version}: {step}{detail}, {elapsed:.0} s{left}"));
+        }
+    }
+
+    fn verdict(&mut self, event: &Event) {
+        let Event::ScenarioFinished { cell, scenario, verdict, expected, seconds, summary } = event else {
+            return;
+        };
+        self.finished += 1;
+        self.running.retain(|running| running != scenario);
+        let style = match verdict {
+            Verdict::Pass => green(),
+            _ if *expected => yellow(),
+            Verdict::Skipped | Verdict::NotRun => yellow(),
+            _ => red(),
+        };
+        let why = if *verdict == Verdict::Pass { String::new() } else { format!(": {}", first_line(summary)) };
+        self.line(
+            &verdict.to_string(),
+            style,
+            &format!("{cell} {scenario} {seconds:.1} s [{}/{}]{why}", self.finished, self.total),
+        );
+        self.scenarios();
+    }
+}
+
+impl Sink for Progress {
+    fn take(&mut self, stamped: &Stamped) {
+        match &stamped.event {
+            Event::RunStarted { run, profile, cells, results } => {
+                self.total = *results;
+                let cells = cells.join(", ");
+                self.line("run", bold(), &format!("{run}, profile {profile}: {results} scenarios on {cells}"));
+            }
+            Event::HostInstalling { packages } => {
+                self.line("host", bold(), &format!("installing Debian packages: {}", packages.join(" ")));
+            }
+            event @ Event::Component { .. } => self.component(event),
+            Event::PhaseStarted { cell, phase } => {
+                self.status(format!("{cell}: {phase}"));
+                if self.verbose {
+                    self.line("begin", dim(), &format!("{phase} {cell}"));
+                }
+            }
+            Event::Milestone { cell, name, seconds } => {
+                if self.verbose {
+                    self.line("reached", dim(), &format!("{cell} {name} after {seconds:.1} s"));
+                }
+            }
+            Event::PhaseFinished { cell, phase, seconds } => {
+                self.line(phase, dim(), &format!("{cell} {seconds:.1} s"));
+            }
+            Event::CellNote { cell, text } => self.line("note", dim(), &format!("{cell}: {text}")),
+            Event::ScenarioStarted { scenario, .. } => {
+                self.running.push(scenario.clone());
+                self.scenarios();
+            }
+            Event::StepStarted { scenario, step, .. } => {
+                if self.verbose {
+                    self.line("step", dim(), &format!("{scenario}: {step}"));
+                }
+            }
+            event @ Event::ScenarioFinished { .. } => self.verdict(event),
+            Event::ComponentDied { cell, component, log } => {
+                self.line("died", red(), &format!("{cell}: {component}; its last lines:\n{}", log.join("\n")));
+            }
+            Event::Interrupted { signal } => {
+                self.line("interrupted", yellow(), &format!("{signal}: writing the record and removing everything"));
+            }
+            Event::Warning { text } => self.line("warning", yellow(), text),
+            Event::RunFinished { .. } => {}
+        }
+    }
+
+    fn finish(&mut self) {
+        if let Some(bar) = &self.live {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}
+
+fn green() -> Style {
+    Style::new().green().bold()
+}
+
+fn red() -> Style {
+    Style::new().red().bold()
+}
+
+fn yellow() -> Style {
+    Style::new().yellow().bold()
+}
+
+fn bold() -> Style {
+    Style::new().bold()
+}
+
+fn dim() -> Style {
+    Style::new().dimmed()
+}

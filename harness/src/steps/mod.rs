@@ -1,0 +1,105 @@
+//! Carries out the steps of a scenario. Steps observe; the judge decides.
+
+pub(crate) mod pods;
+pub(crate) mod rpc;
+pub(crate) mod watching;
+
+mod awaiting;
+mod deploy;
+mod provide;
+mod read;
+mod submit;
+
+pub(crate) use deploy::driver_log;
+
+use sandproof_scenarios::Step;
+use serde_json::{Value, json};
+use thiserror::Error;
+
+use crate::{events::Event, scene::Scene};
+
+/// A step that could not be carried out: the environment's fault, never the subject's.
+#[derive(Debug, Error)]
+pub(crate) enum StepError {
+    /// The cluster or the registry did not do its part.
+    #[error("cannot {tried}: {found}")]
+    Environment {
+        /// What was tried.
+        tried: String,
+        /// What was found.
+        found: String,
+    },
+    /// The subject is not in a state in which the step makes sense, for example it never started.
+    #[error("{0}")]
+    Subject(String),
+    /// The run is to end.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl StepError {
+    fn environment(tried: impl Into<String>, found: impl std::fmt::Display) -> Self {
+        Self::Environment { tried: tried.into(), found: found.to_string() }
+    }
+}
+
+/// Carries out `steps` in order; observations go into the scene.
+/// `verb` is the step that is under way, for the report of a failure.
+pub(crate) async fn carry_out(
+    scene: &mut Scene,
+    steps: &[Step],
+    verb: &mut &'static str,
+) -> Result<(), StepError> {
+    for step in steps {
+        *verb = step.verb();
+        let events = scene.stage.events.clone();
+        events.emit(Event::StepStarted {
+            cell: scene.stage.cell.clone(),
+            scenario: scene.key.clone(),
+            step: step.verb().to_owned(),
+        });
+        let halt = scene.stage.halt.clone();
+        let observed = tokio::select! {
+            observed = one(scene, step) => observed?,
+            () = halt.cancelled() => {
+                return Err(match scene.stage.broken() {
+                    Some(reason) => StepError::environment("go on", reason),
+                    None => StepError::Interrupted,
+                });
+            }
+        };
+        if let Some(value) = observed {
+            scene.observations.insert(step.observation().to_owned(), value);
+        }
+    }
+    Ok(())
+}
+
+async fn one(scene: &mut Scene, step: &Step) -> Result<Option<Value>, StepError> {
+    let observed = match step {
+        Step::Image(step) => provide::image(scene, step).await?,
+        Step::Secret(step) => provide::secret(scene, step).await?,
+        Step::Driver(step) => deploy::driver(scene, step).await?,
+        Step::Capabilities(_) => submit::driver(scene)?.capabilities().await,
+        Step::Validate(step) => submit::validate(scene, step).await?,
+        Step::Create(step) => submit::create(scene, step).await?,
+        Step::Await(step) => awaiting::sandbox(scene, step).await,
+        Step::Inspect(step) => read::inspect(scene, step),
+        Step::Probe(step) => read::probe(scene, step).await?,
+        Step::Requests(step) => read::requests(scene, step)?,
+        Step::Get(step) => submit::get(scene, step).await?,
+        Step::List(_) => submit::driver(scene)?.list().await,
+        Step::Delete(step) => submit::delete(scene, step).await?,
+        Step::Watch(_) => {
+            submit::watch(scene, step.observation()).await?;
+            return Ok(None);
+        }
+        Step::Events(step) => awaiting::events(scene, step).await?,
+        Step::Quiet(step) => {
+            // A stated quiet time is the one wait that has no condition: it is what is observed.
+            tokio::time::sleep(step.period.0).await;
+            json!({ "seconds": step.period.0.as_secs_f64() })
+        }
+    };
+    Ok(Some(observed))
+}

@@ -1,0 +1,82 @@
+//! Why an RPC fails, and the gRPC status it fails with.
+
+use tonic::Status;
+
+use crate::kubernetes::DEADLINE;
+use crate::request::InvalidRequest;
+use crate::sandbox::VERSIONS;
+
+/// Why an RPC, or the start, fails.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DriverError {
+    /// The request itself is wrong.
+    #[error(transparent)]
+    Invalid(#[from] InvalidRequest),
+    /// A sandbox of that name or identifier exists.
+    #[error("sandbox already exists")]
+    AlreadyExists,
+    /// There is no such sandbox.
+    #[error("sandbox not found")]
+    NotFound,
+    /// The cluster would drop an image volume without a word.
+    #[error(
+        "the cluster drops image volumes silently: {dropped_by} kept no image of a trial volume (Kubernetes {version}, feature gate ImageVolume); switch the gate on, or use supervisor sideload method init-container"
+    )]
+    ImageVolumeDropped {
+        /// Who dropped it.
+        dropped_by: &'static str,
+        /// The API server's version.
+        version: String,
+    },
+    /// A GPU is asked for and no node has one.
+    #[error("a GPU was asked for, but no node has allocatable nvidia.com/gpu")]
+    NoGpu,
+    /// The cluster does not serve the Sandbox.
+    #[error("no supported Agent Sandbox API version is available; tried {}; install Agent Sandbox", VERSIONS.join(", "))]
+    NoApiVersion,
+    /// The API server did not answer in time.
+    #[error("could not {action}: the API server did not answer within {} s", DEADLINE.as_secs())]
+    Timeout {
+        /// What was tried.
+        action: &'static str,
+    },
+    /// The API server refused the object itself.
+    #[error("could not {action}: Kubernetes refused it: {message}")]
+    Refused {
+        /// What was tried.
+        action: &'static str,
+        /// The API server's words.
+        message: String,
+    },
+    /// The API server answered with an error.
+    #[error("could not {action}: {}", words(source))]
+    Kubernetes {
+        /// What was tried.
+        action: &'static str,
+        /// The client's error.
+        source: Box<kube::Error>,
+    },
+}
+
+impl From<DriverError> for Status {
+    fn from(error: DriverError) -> Self {
+        let message = error.to_string();
+        match error {
+            DriverError::Invalid(_) | DriverError::Refused { .. } => Self::invalid_argument(message),
+            DriverError::AlreadyExists => Self::already_exists(message),
+            DriverError::NotFound => Self::not_found(message),
+            DriverError::ImageVolumeDropped { .. } | DriverError::NoGpu | DriverError::NoApiVersion => {
+                Self::failed_precondition(message)
+            }
+            DriverError::Timeout { .. } | DriverError::Kubernetes { .. } => Self::internal(message),
+        }
+    }
+}
+
+/// A client error in the API server's own words where there are any.
+pub(crate) fn words(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => format!("{} ({})", status.message, status.code),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,69 @@
+//! The switchable faults. Without the feature `faults` every question here is answered with no, at compile time.
+
+#[cfg(feature = "faults")]
+use std::collections::BTreeSet;
+
+/// The faults that are on.
+#[derive(Debug, Clone, Default)]
+pub struct Faults {
+    #[cfg(feature = "faults")]
+    active: BTreeSet<&'static str>,
+}
+
+impl Faults {
+    /// No fault is on.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// The named faults are on; the first name that is not in the catalogue is the error.
+    #[cfg(feature = "faults")]
+    pub fn named<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
+        let active = names
+            .into_iter()
+            .map(|name| sandproof_protocol::faults::find(name).map(|fault| fault.name).ok_or_else(|| name.to_owned()))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { active })
+    }
+
+    /// The names of the faults that are on.
+    #[cfg(feature = "faults")]
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.active.iter().copied()
+    }
+
+    pub(crate) fn ignores_global_secrets(&self) -> bool {
+        self.is_on("ignore-global-secrets")
+    }
+
+    pub(crate) fn merges_override(&self) -> bool {
+        self.is_on("merge-override")
+    }
+
+    pub(crate) fn falls_back_to_global(&self) -> bool {
+        self.is_on("fall-back-to-global")
+    }
+
+    pub(crate) fn accepts_malformed_override(&self) -> bool {
+        self.is_on("accept-malformed-override")
+    }
+
+    pub(crate) fn mounts_writable(&self) -> bool {
+        self.is_on("writable-mount")
+    }
+
+    pub(crate) fn always_uses_init_container(&self) -> bool {
+        self.is_on("sideload-always-init")
+    }
+
+    #[cfg(feature = "faults")]
+    fn is_on(&self, name: &str) -> bool {
+        self.active.contains(name)
+    }
+
+    #[cfg(not(feature = "faults"))]
+    #[expect(clippy::unused_self, reason = "the same signature as with the feature")]
+    fn is_on(&self, _name: &str) -> bool {
+        false
+    }
+}

@@ -1,0 +1,203 @@
+//! A sandbox as asked for, parsed and validated without touching a cluster.
+
+mod driver_config;
+mod fields;
+mod platform_config;
+mod pull_secrets;
+mod resources;
+
+use std::collections::BTreeMap;
+
+use sandproof_protocol::structs;
+use sandproof_protocol::v1;
+
+pub use driver_config::DriverConfig;
+pub use fields::Section;
+pub use platform_config::PlatformConfig;
+pub use pull_secrets::MAXIMUM_PULL_SECRETS;
+pub use resources::Resources;
+
+use crate::faults::Faults;
+use crate::image_reference::reference_problem;
+use crate::names;
+
+/// The longest user-given value an error message repeats, in characters.
+const QUOTED_LIMIT: usize = 80;
+
+/// A validated sandbox.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SandboxRequest {
+    /// The gateway's identifier.
+    pub id: String,
+    /// The name within the workspace.
+    pub name: String,
+    /// The workspace.
+    pub workspace: String,
+    /// The agent image; none means the driver's default.
+    pub image: Option<String>,
+    /// Labels for the pod.
+    pub labels: BTreeMap<String, String>,
+    /// Environment for the agent: the template's, overlaid by the sandbox's own.
+    pub environment: BTreeMap<String, String>,
+    /// The main process; empty means the supervisor idles.
+    pub command: Vec<String>,
+    /// Whether the main process gets a terminal.
+    pub tty: bool,
+    /// The supervisor's log level, if asked for.
+    pub log_level: Option<String>,
+    /// Typed requests and limits of the agent, as they were given.
+    pub resources: Resources,
+    /// How many GPUs are asked for.
+    pub gpus: Option<u32>,
+    /// What the gateway derived from the public template.
+    pub platform: PlatformConfig,
+    /// What the user wrote for this driver.
+    pub driver: DriverConfig,
+    /// The sandbox's own pull secrets: none means the driver's default, an empty list means explicitly none.
+    pub image_pull_secrets: Option<Vec<String>>,
+}
+
+/// Why a request is refused before anything is created.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidRequest {
+    /// Something that must be there is not.
+    #[error("{0} is required")]
+    Required(&'static str),
+    /// A value breaks a rule.
+    #[error("invalid {field} {found}: {problem}")]
+    Value {
+        /// The field.
+        field: String,
+        /// What it was, quoted and shortened.
+        found: String,
+        /// The rule.
+        problem: String,
+    },
+    /// A configuration block has a key or a value it must not have.
+    #[error("invalid {section}: {problem}")]
+    Config {
+        /// The block.
+        section: Section,
+        /// The key's path and what is wrong with it.
+        problem: String,
+    },
+    /// Two blocks give different pull secrets.
+    #[error(
+        "invalid image_pull_secrets: platform_config.image_pull_secrets and driver_config.pod.image_pull_secrets differ; give one of them"
+    )]
+    PullSecretsDiffer,
+}
+
+impl SandboxRequest {
+    /// Parses and validates what a client sent; the token it may carry is not kept.
+    pub fn parse(sandbox: Option<v1::DriverSandbox>, faults: &Faults) -> Result<Self, InvalidRequest> {
+        let sandbox = sandbox.ok_or(InvalidRequest::Required("sandbox"))?;
+        check_identity(&sandbox)?;
+        let spec = sandbox.spec.unwrap_or_default();
+        let template = spec.template.unwrap_or_default();
+
+        let platform = template.platform_config.as_ref().map(structs::to_json).unwrap_or_default();
+        let driver = template.driver_config.as_ref().map(structs::to_json).unwrap_or_default();
+        let platform = PlatformConfig::parse(&platform, faults)?;
+        let driver = DriverConfig::parse(&driver, faults)?;
+        let image_pull_secrets = one_override(&platform, &driver)?;
+
+        if !template.image.is_empty() {
+            check("template.image", &template.image, reference_problem)?;
+        }
+        for (key, value) in &template.labels {
+            check("key in template.labels", key, names::label_key_problem)?;
+            check(&format!("template.labels[{}]", quoted(key)), value, names::label_value_problem)?;
+        }
+        let mut environment: BTreeMap<String, String> = template.environment.into_iter().collect();
+        environment.extend(spec.environment);
+        for name in environment.keys() {
+            check("environment variable name", name, environment_name_problem)?;
+        }
+        let gpus =
+            spec.resource_requirements.and_then(|requirements| requirements.gpu).map(|gpu| gpu.count.unwrap_or(1));
+        if gpus == Some(0) {
+            return Err(value_error("resource_requirements.gpu.count", "0", "must be at least 1"));
+        }
+
+        Ok(Self {
+            id: sandbox.id,
+            name: sandbox.name,
+            workspace: sandbox.workspace,
+            image: Some(template.image).filter(|image| !image.is_empty()),
+            labels: template.labels.into_iter().collect(),
+            environment,
+            command: spec.command,
+            tty: spec.tty,
+            log_level: Some(spec.log_level).filter(|level| !level.is_empty()),
+            resources: Resources::typed(&template.resources.unwrap_or_default())?,
+            gpus,
+            platform,
+            driver,
+            image_pull_secrets,
+        })
+    }
+
+    /// The name of the object that holds the sandbox.
+    pub fn object_name(&self) -> String {
+        names::object_name(&self.workspace, &self.name)
+    }
+}
+
+/// The one pull-secret override of the two places it may be given in.
+fn one_override(platform: &PlatformConfig, driver: &DriverConfig) -> Result<Option<Vec<String>>, InvalidRequest> {
+    match (&platform.image_pull_secrets, &driver.image_pull_secrets) {
+        (Some(one), Some(other)) if one != other => Err(InvalidRequest::PullSecretsDiffer),
+        (Some(names), _) | (None, Some(names)) => Ok(Some(names.clone())),
+        (None, None) => Ok(None),
+    }
+}
+
+fn check_identity(sandbox: &v1::DriverSandbox) -> Result<(), InvalidRequest> {
+    if sandbox.id.is_empty() {
+        return Err(InvalidRequest::Required("sandbox_id"));
+    }
+    check("sandbox_id", &sandbox.id, names::label_value_problem)?;
+    if sandbox.name.is_empty() {
+        return Err(InvalidRequest::Required("sandbox name"));
+    }
+    if sandbox.workspace.is_empty() {
+        return Err(InvalidRequest::Required("workspace"));
+    }
+    check("sandbox name", &sandbox.name, names::label_problem)?;
+    check("workspace", &sandbox.workspace, names::label_problem)?;
+    check("sandbox name", &sandbox.name, |name| names::object_name_problem(&sandbox.workspace, name))
+}
+
+fn check(field: &str, value: &str, rule: impl Fn(&str) -> Option<&'static str>) -> Result<(), InvalidRequest> {
+    match rule(value) {
+        None => Ok(()),
+        Some(problem) => Err(value_error(field, value, problem)),
+    }
+}
+
+fn value_error(field: &str, value: &str, problem: &str) -> InvalidRequest {
+    InvalidRequest::Value { field: field.to_owned(), found: quoted(value), problem: problem.to_owned() }
+}
+
+/// A user-given value as messages show it: quoted, escaped, shortened.
+fn quoted(value: &str) -> String {
+    let mut shown: String = value.chars().take(QUOTED_LIMIT).collect();
+    if shown.len() < value.len() {
+        shown.push('…');
+    }
+    format!("{shown:?}")
+}
+
+/// Why `name` is not a name of an environment variable in every Kubernetes version, or nothing if it is one.
+fn environment_name_problem(name: &str) -> Option<&'static str> {
+    let first_is_good = name.bytes().next().is_some_and(|byte| !byte.is_ascii_digit());
+    let all_are_good = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
+    if first_is_good && all_are_good {
+        return None;
+    }
+    Some("must be letters, digits, '_', '-' and '.', and must not begin with a digit")
+}
+
+#[cfg(test)]
+mod tests;

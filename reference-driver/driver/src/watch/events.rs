@@ -1,0 +1,101 @@
+//! Kubernetes events and pod problems as platform events.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Event;
+use sandproof_protocol::v1;
+
+use super::problems::Problem;
+
+/// Where platform events come from (upstream's word).
+const SOURCE: &str = "kubernetes";
+
+/// When a Kubernetes event was last seen.
+pub(super) fn time_of(event: &Event) -> Option<Timestamp> {
+    let series = event.series.as_ref().and_then(|series| series.last_observed_time.as_ref()).map(|time| time.0);
+    series
+        .or_else(|| event.last_timestamp.as_ref().map(|time| time.0))
+        .or_else(|| event.event_time.as_ref().map(|time| time.0))
+        .or_else(|| event.metadata.creation_timestamp.as_ref().map(|time| time.0))
+}
+
+/// A Kubernetes event as a platform event: type, reason and message as they are.
+pub(super) fn of_kubernetes(event: &Event, image: Option<&str>) -> v1::DriverPlatformEvent {
+    let involved = &event.involved_object;
+    let mut metadata = HashMap::new();
+    let mut set = |key: &str, value: Option<&str>| {
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            metadata.insert(key.to_owned(), value.to_owned());
+        }
+    };
+    let message = event.message.clone().unwrap_or_default();
+    let count = event.series.as_ref().and_then(|series| series.count).or(event.count).unwrap_or(1);
+    set("involved_kind", involved.kind.as_deref());
+    set("involved_name", involved.name.as_deref());
+    set("namespace", involved.namespace.as_deref());
+    set("count", Some(&count.to_string()));
+    set("container", container_of(event));
+    set("image", quoted_image(&message).or(image));
+    v1::DriverPlatformEvent {
+        timestamp_ms: time_of(event).map_or(0, Timestamp::as_millisecond),
+        source: SOURCE.to_owned(),
+        r#type: event.type_.clone().unwrap_or_default(),
+        reason: event.reason.clone().unwrap_or_default(),
+        message,
+        metadata,
+    }
+}
+
+/// A pod's problem as a platform event.
+///
+/// Kubernetes' own events of a failing pull never name the pod, and some not even the image.
+pub(super) fn of_problem(problem: &Problem, pod: &str, namespace: &str) -> v1::DriverPlatformEvent {
+    let mut metadata = HashMap::from([
+        ("involved_kind".to_owned(), "Pod".to_owned()),
+        ("involved_name".to_owned(), pod.to_owned()),
+        ("namespace".to_owned(), namespace.to_owned()),
+        ("count".to_owned(), "1".to_owned()),
+    ]);
+    for (key, value) in [("container", &problem.container), ("image", &problem.image)] {
+        if let Some(value) = value {
+            metadata.insert(key.to_owned(), value.clone());
+        }
+    }
+    v1::DriverPlatformEvent {
+        timestamp_ms: Timestamp::now().as_millisecond(),
+        source: SOURCE.to_owned(),
+        r#type: "Warning".to_owned(),
+        reason: problem.reason.clone(),
+        message: problem.message.clone(),
+        metadata,
+    }
+}
+
+/// The container an event is about, out of `spec.containers{agent}`.
+pub(super) fn container_of(event: &Event) -> Option<&str> {
+    let path = event.involved_object.field_path.as_deref()?;
+    path.split_once('{')?.1.strip_suffix('}')
+}
+
+/// The image a kubelet's message quotes, as in `Failed to pull image "R": ...`.
+fn quoted_image(message: &str) -> Option<&str> {
+    let after = message.split_once("image \"")?.1;
+    Some(after.split_once('"')?.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case(r#"Failed to pull image "r.example/a:1": denied"#, Some("r.example/a:1"))]
+    #[case(r#"Container image "r.example/a:1" already present on machine"#, Some("r.example/a:1"))]
+    #[case("Error: ErrImagePull", None)]
+    #[case(r#"image ""#, None)]
+    fn images_are_found_in_messages(#[case] message: &str, #[case] image: Option<&str>) {
+        assert_eq!(quoted_image(message), image);
+    }
+}

@@ -1,0 +1,211 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+const PATIENCE: Duration = Duration::from_secs(1);
+
+fn object(name: &str, id: &str, reason: &str) -> DynamicObject {
+    serde_json::from_value(json!({
+        "apiVersion": "agents.x-k8s.io/v1beta1",
+        "kind": "Sandbox",
+        "metadata": {
+            "name": name,
+            "namespace": "sandboxes",
+            "creationTimestamp": "2026-01-01T00:00:10Z",
+            "labels": { "openshell.ai/sandbox-id": id, "openshell.ai/sandbox-name": name },
+        },
+        "status": { "conditions": [{ "type": "Ready", "status": "False", "reason": reason, "message": "" }] },
+    }))
+    .unwrap()
+}
+
+fn pod(name: &str, uid: &str, waiting: Option<&str>) -> Pod {
+    let state = match waiting {
+        Some(reason) => json!({ "waiting": { "reason": reason, "message": "authentication required" } }),
+        None => json!({ "running": {} }),
+    };
+    serde_json::from_value(json!({
+        "metadata": { "name": name, "namespace": "sandboxes", "uid": uid },
+        "spec": { "containers": [{ "name": "agent", "image": "r.example/a:1" }] },
+        "status": { "containerStatuses": [{
+            "name": "agent", "image": "r.example/a:1", "imageID": "", "ready": false, "restartCount": 0, "state": state,
+        }] },
+    }))
+    .unwrap()
+}
+
+fn event(name: &str, version: &str, time: &str) -> Event {
+    serde_json::from_value(json!({
+        "metadata": { "name": "e", "namespace": "sandboxes", "uid": "e1", "resourceVersion": version },
+        "involvedObject": {
+            "kind": "Pod", "name": name, "namespace": "sandboxes", "fieldPath": "spec.containers{agent}",
+        },
+        "type": "Warning", "reason": "Failed", "message": "Error: ErrImagePull", "count": 1, "lastTimestamp": time,
+    }))
+    .unwrap()
+}
+
+/// A feed whose lists were empty, with a subscriber.
+async fn feed() -> (Feed, broadcast::Receiver<v1::WatchSandboxesEvent>) {
+    let feed = Feed::new();
+    feed.sandboxes_listed(&BTreeSet::new());
+    feed.pods_listed(&BTreeSet::new());
+    let (known, changes) = feed.subscribe(PATIENCE).await.unwrap();
+    assert!(known.is_empty());
+    (feed, changes)
+}
+
+/// What was told, in short: `sandbox ID REASON`, `deleted ID`, `event ID REASON`.
+fn told(changes: &mut broadcast::Receiver<v1::WatchSandboxesEvent>) -> Vec<String> {
+    std::iter::from_fn(|| changes.try_recv().ok()).map(|event| short(&event)).collect()
+}
+
+fn short(event: &v1::WatchSandboxesEvent) -> String {
+    match event.payload.as_ref().unwrap() {
+        Payload::Sandbox(event) => {
+            let sandbox = event.sandbox.as_ref().unwrap();
+            let conditions = &sandbox.status.as_ref().unwrap().conditions;
+            let ready = conditions.iter().find(|condition| condition.r#type == "Ready").unwrap();
+            format!("sandbox {} {}", sandbox.id, ready.reason)
+        }
+        Payload::Deleted(event) => format!("deleted {}", event.sandbox_id),
+        Payload::PlatformEvent(event) => format!("event {} {}", event.sandbox_id, event.event.as_ref().unwrap().reason),
+    }
+}
+
+#[tokio::test]
+async fn a_subscriber_waits_for_the_first_lists() {
+    let feed = Feed::new();
+    feed.sandboxes_listed(&BTreeSet::new());
+    assert!(feed.subscribe(Duration::from_millis(10)).await.is_none());
+}
+
+#[tokio::test]
+async fn a_change_is_told_once_and_a_deletion_once() {
+    let (feed, mut changes) = feed().await;
+    feed.sandbox_applied(&object("a", "1", "Starting"));
+    feed.sandbox_applied(&object("a", "1", "Starting"));
+    feed.sandbox_applied(&object("a", "1", "DependenciesReady"));
+    feed.sandbox_deleted("a");
+    feed.sandbox_deleted("a");
+    feed.sandboxes_listed(&BTreeSet::new());
+    assert_eq!(told(&mut changes), ["sandbox 1 Starting", "sandbox 1 DependenciesReady", "deleted 1"]);
+}
+
+#[tokio::test]
+async fn a_deletion_missed_while_the_watch_was_away_is_told_after_the_list() {
+    let (feed, mut changes) = feed().await;
+    feed.sandbox_applied(&object("a", "1", "x"));
+    feed.sandbox_applied(&object("b", "2", "x"));
+    feed.sandboxes_listed(&BTreeSet::from(["b".to_owned()]));
+    assert_eq!(told(&mut changes), ["sandbox 1 x", "sandbox 2 x", "deleted 1"]);
+}
+
+#[tokio::test]
+async fn a_sandbox_made_anew_under_its_name_ends_the_old_one() {
+    let (feed, mut changes) = feed().await;
+    feed.sandbox_applied(&object("a", "1", "x"));
+    feed.sandbox_applied(&object("a", "2", "x"));
+    assert_eq!(told(&mut changes), ["sandbox 1 x", "deleted 1", "sandbox 2 x"]);
+}
+
+#[tokio::test]
+async fn a_new_subscriber_is_told_the_state_and_the_recent_events() {
+    let (feed, _) = feed().await;
+    feed.sandbox_applied(&object("a", "1", "x"));
+    feed.pod_applied(pod("a", "p1", Some("ErrImagePull")));
+    let (known, _) = feed.subscribe(PATIENCE).await.unwrap();
+    assert_eq!(known.iter().map(short).collect::<Vec<_>>(), ["sandbox 1 ErrImagePull", "event 1 ErrImagePull"]);
+}
+
+#[tokio::test]
+async fn a_failing_pull_becomes_a_condition_and_one_event_for_each_reason() {
+    let (feed, mut changes) = feed().await;
+    feed.sandbox_applied(&object("a", "1", "DependenciesNotReady"));
+    for reason in ["ErrImagePull", "ImagePullBackOff", "ErrImagePull", "ImagePullBackOff"] {
+        feed.pod_applied(pod("a", "p1", Some(reason)));
+    }
+    feed.pod_applied(pod("a", "p1", None));
+    assert_eq!(
+        told(&mut changes),
+        [
+            "sandbox 1 DependenciesNotReady",
+            "sandbox 1 ErrImagePull",
+            "event 1 ErrImagePull",
+            "sandbox 1 ImagePullBackOff",
+            "event 1 ImagePullBackOff",
+            "sandbox 1 ErrImagePull",
+            "sandbox 1 ImagePullBackOff",
+            "sandbox 1 DependenciesNotReady",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn the_event_of_a_failing_pull_names_pod_image_and_reason() {
+    let (feed, mut changes) = feed().await;
+    feed.sandbox_applied(&object("a", "1", "x"));
+    feed.pod_applied(pod("a", "p1", Some("ErrImagePull")));
+    let events: Vec<_> = std::iter::from_fn(|| changes.try_recv().ok()).collect();
+    let Some(Payload::PlatformEvent(platform)) = &events.last().unwrap().payload else {
+        panic!("the last one is not a platform event");
+    };
+    let event = platform.event.as_ref().unwrap();
+    assert_eq!(
+        event.message,
+        r#"pod "a": container "agent": image "r.example/a:1": ErrImagePull: authentication required"#
+    );
+    let metadata: BTreeMap<_, _> = event.metadata.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    assert_eq!(
+        Value::from_iter(metadata.into_iter().map(|(key, value)| (key.to_owned(), json!(value)))),
+        json!({
+            "involved_kind": "Pod", "involved_name": "a", "namespace": "sandboxes", "count": "1",
+            "container": "agent", "image": "r.example/a:1",
+        })
+    );
+}
+
+#[tokio::test]
+async fn a_pod_seen_before_its_sandbox_still_counts() {
+    let (feed, mut changes) = feed().await;
+    feed.pod_applied(pod("a", "p1", Some("ErrImagePull")));
+    feed.event_seen(event("a", "7", "2026-01-01T00:00:11Z"));
+    feed.sandbox_applied(&object("a", "1", "x"));
+    assert_eq!(told(&mut changes), ["sandbox 1 ErrImagePull", "event 1 Failed", "event 1 ErrImagePull"]);
+}
+
+#[tokio::test]
+async fn a_kubernetes_event_is_told_once_a_version_with_the_image_of_its_container() {
+    let (feed, mut changes) = feed().await;
+    feed.sandbox_applied(&object("a", "1", "x"));
+    feed.pod_applied(pod("a", "p1", None));
+    told(&mut changes);
+    for version in ["7", "7", "8"] {
+        feed.event_seen(event("a", version, "2026-01-01T00:00:11Z"));
+    }
+    let events: Vec<_> = std::iter::from_fn(|| changes.try_recv().ok()).collect();
+    assert_eq!(events.len(), 2);
+    let Some(Payload::PlatformEvent(platform)) = &events[0].payload else { panic!("not a platform event") };
+    assert_eq!(platform.event.as_ref().unwrap().metadata["image"], "r.example/a:1");
+}
+
+#[tokio::test]
+async fn an_event_of_an_earlier_sandbox_of_that_name_is_not_told() {
+    let (feed, mut changes) = feed().await;
+    feed.sandbox_applied(&object("a", "1", "x"));
+    told(&mut changes);
+    feed.event_seen(event("a", "7", "2026-01-01T00:00:09Z"));
+    assert!(told(&mut changes).is_empty());
+}
+
+#[tokio::test]
+async fn a_pods_successor_survives_the_end_of_the_old_one() {
+    let (feed, mut changes) = feed().await;
+    feed.sandbox_applied(&object("a", "1", "x"));
+    feed.pod_applied(pod("a", "p2", Some("ErrImagePull")));
+    told(&mut changes);
+    feed.pod_deleted(&pod("a", "p1", None));
+    assert!(told(&mut changes).is_empty());
+    feed.pods_listed(&BTreeSet::new());
+    assert_eq!(told(&mut changes), ["sandbox 1 x"]);
+}

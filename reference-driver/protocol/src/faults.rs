@@ -1,0 +1,78 @@
+//! The defects the reference driver can be told to have, so that a suite can be shown to notice them.
+//!
+//! They are compiled into `sandproof-reference-driver-faults` only.
+
+/// One switchable defect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fault {
+    /// Its name, as `--fault NAME` takes it.
+    pub name: &'static str,
+    /// What the driver does wrong while it is on.
+    pub description: &'static str,
+    /// The promise it breaks.
+    pub promise: &'static str,
+    /// The scenarios that must turn red while it is on.
+    pub caught_by: &'static [&'static str],
+}
+
+/// Every fault, in the order they are listed to the user.
+pub const FAULTS: &[Fault] = &[
+    Fault {
+        name: "ignore-global-secrets",
+        description: "the configured image pull secrets never reach a pod",
+        promise: "a sandbox without an override pulls with the configured image pull secrets",
+        caught_by: &["PS-02", "PS-06", "PS-22"],
+    },
+    Fault {
+        name: "merge-override",
+        description: "a sandbox's own pull secrets are put behind the configured ones instead of replacing them",
+        promise: "a sandbox's own pull secrets replace the configured ones",
+        caught_by: &["PS-05", "PS-07"],
+    },
+    Fault {
+        name: "fall-back-to-global",
+        description: "the configured pull secrets follow a sandbox's own as a last resort, and stand in for an empty list",
+        promise: "a sandbox whose own pull secrets fail, or which asks for none, does not fall back to the configured ones",
+        caught_by: &["PS-07", "PS-08"],
+    },
+    Fault {
+        name: "accept-malformed-override",
+        description: "a pull-secret override of a wrong shape is taken for absent",
+        promise: "a malformed pull-secret override is refused before anything is created",
+        caught_by: &["PS-09"],
+    },
+    Fault {
+        name: "writable-mount",
+        description: "the agent container mounts the supervisor's directory writable",
+        promise: "the supervisor cannot be changed from inside the sandbox",
+        caught_by: &["SL-03"],
+    },
+    Fault {
+        name: "sideload-always-init",
+        description: "every sandbox gets the supervisor through an init container, whatever was configured or asked for",
+        promise: "the configured or requested side-load method is the one used",
+        caught_by: &["SL-01", "SL-12"],
+    },
+];
+
+/// The fault of that name.
+pub fn find(name: &str) -> Option<&'static Fault> {
+    FAULTS.iter().find(|fault| fault.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_each_fault_is_caught_by_something() {
+        let names: BTreeSet<_> = FAULTS.iter().map(|fault| fault.name).collect();
+        assert_eq!(names.len(), FAULTS.len());
+        for fault in FAULTS {
+            assert!(!fault.caught_by.is_empty(), "{}", fault.name);
+            assert_eq!(find(fault.name), Some(fault));
+        }
+    }
+}

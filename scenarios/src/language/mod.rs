@@ -1,0 +1,26 @@
+//! The scenario language: what a scenario file can say.
+//!
+//! YAML declares, Rust executes: a scenario is a list of typed [`Step`]s that observe and a list of [`Check`]s that
+//! the judge evaluates.
+//! There is no other control flow, and a field that is not listed here is an error with its line and caret.
+
+mod check;
+mod period;
+mod request;
+mod scenario;
+mod step;
+mod step_fields;
+
+pub(crate) use check::Plain;
+pub use check::{Check, Matcher};
+pub use period::{ParsePeriodError, Period};
+pub use request::{CaseRequests, SandboxRequest, Submission};
+pub use scenario::{Parameters, Scenario, ScenarioFile, ScenarioInstance, Unsupported};
+pub use step::{
+    AwaitStep, CapabilitiesStep, DeleteStep, DriverStep, EventsStep, GetStep, ImageStep, InspectStep, ListStep, ProbeStep,
+    QuietStep, RequestsStep, SecretStep, Step, SubmitStep, WatchStep,
+};
+pub use step_fields::{
+    AwaitUntil, DriverExpectation, EventGoal, ImageAccess, ImageContent, PullSecretsAs, RegistryKind, SecretHost,
+    SecretPassword, SecretType,
+};

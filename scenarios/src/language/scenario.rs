@@ -1,0 +1,172 @@
+//! Scenarios, and what becomes of one for each set of its parameters.
+
+use camino::Utf8PathBuf;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::{Check, Step};
+
+/// The values of a scenario's parameters for one instance.
+pub type Parameters = Map<String, Value>;
+
+/// A scenario file, as it is written. `${param.NAME}` may stand in any string of `title`, `unsupported`, `steps` and `expect`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(title = "sandproof scenario")]
+pub struct ScenarioFile {
+    /// The catalogue ID: two capital letters, a hyphen, a number.
+    pub id: String,
+    /// One line for tables.
+    pub title: String,
+    /// What a driver promises, and this scenario proves or disproves.
+    pub promise: String,
+    /// Where the promise comes from.
+    pub source: String,
+    /// Words to select it by.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// The reference driver's faults that must turn it red.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<String>,
+    /// Each entry is one instance with a result of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parameters: Vec<Parameters>,
+    /// Where a cluster cannot do it: the refusal that must be seen instead.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unsupported: Vec<Unsupported>,
+    /// What is done, in order.
+    pub steps: Vec<Step>,
+    /// What must be true of what was observed.
+    pub expect: Vec<Check>,
+}
+
+/// A condition under which a scenario cannot be fulfilled, and the documented refusal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Unsupported {
+    /// An expression on the probed facts and on `param.NAME`.
+    pub when: String,
+    /// What must be observed then.
+    pub refusal: Vec<Check>,
+}
+
+/// A scenario that was read and found without fault.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scenario {
+    /// The catalogue ID.
+    pub id: String,
+    /// One line for tables; `${param.NAME}` is not replaced in it.
+    pub title: String,
+    /// What a driver promises.
+    pub promise: String,
+    /// Where the promise comes from.
+    pub source: String,
+    /// Words to select it by.
+    pub tags: Vec<String>,
+    /// The reference driver's faults that must turn it red.
+    pub faults: Vec<String>,
+    /// The parameters of each instance; one empty entry where there are none.
+    pub parameters: Vec<Parameters>,
+    /// The file it was read from.
+    pub file: Utf8PathBuf,
+    pub(crate) instances: Vec<ScenarioInstance>,
+}
+
+/// A scenario with the values of one set of parameters in place: what is run and judged.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScenarioInstance {
+    /// The catalogue ID.
+    pub id: String,
+    /// The ID with the parameters, for example `PS-02[registry=plain]`; the ID alone where there are none.
+    pub key: String,
+    /// One line for tables.
+    pub title: String,
+    /// What a driver promises.
+    pub promise: String,
+    /// Where the promise comes from.
+    pub source: String,
+    /// Words to select it by.
+    pub tags: Vec<String>,
+    /// The reference driver's faults that must turn it red.
+    pub faults: Vec<String>,
+    /// The values of this instance's parameters.
+    pub parameters: Parameters,
+    /// Where a cluster cannot do it: the refusal that must be seen instead.
+    pub unsupported: Vec<Unsupported>,
+    /// What is done, in order.
+    pub steps: Vec<Step>,
+    /// What must be true of what was observed.
+    pub expect: Vec<Check>,
+}
+
+impl Scenario {
+    /// One instance for each set of parameters; exactly one where there are none.
+    pub fn instances(&self) -> Vec<ScenarioInstance> {
+        self.instances.clone()
+    }
+
+    /// What `--scenario` expressions read: `id`, `title`, `promise`, `source`, `tags`, `faults`.
+    pub fn fields(&self) -> Value {
+        json!({
+            "id": self.id,
+            "title": self.title,
+            "promise": self.promise,
+            "source": self.source,
+            "tags": self.tags,
+            "faults": self.faults,
+        })
+    }
+}
+
+impl ScenarioInstance {
+    /// The fields that `--scenario` expressions may read.
+    pub const FIELDS: &'static [&'static str] = &["id", "key", "title", "promise", "source", "tags", "faults", "param.*"];
+
+    /// Puts the parameters in place of nothing: `file` has none of `${param.NAME}` left.
+    pub(crate) fn new(file: ScenarioFile, parameters: Parameters) -> Self {
+        Self {
+            key: instance_key(&file.id, &parameters),
+            id: file.id,
+            title: file.title,
+            promise: file.promise,
+            source: file.source,
+            tags: file.tags,
+            faults: file.faults,
+            parameters,
+            unsupported: file.unsupported,
+            steps: file.steps,
+            expect: file.expect,
+        }
+    }
+
+    /// What `--scenario` expressions read: the fields of [`Scenario::fields`], `key`, and `param.NAME`.
+    pub fn fields(&self) -> Value {
+        json!({
+            "id": self.id,
+            "key": self.key,
+            "title": self.title,
+            "promise": self.promise,
+            "source": self.source,
+            "tags": self.tags,
+            "faults": self.faults,
+            "param": self.parameters,
+        })
+    }
+}
+
+/// `ID`, or `ID[name=value,name=value]` with the names in alphabetical order.
+fn instance_key(id: &str, parameters: &Parameters) -> String {
+    if parameters.is_empty() {
+        return id.to_owned();
+    }
+    let mut pairs: Vec<String> = parameters
+        .iter()
+        .map(|(name, value)| match value {
+            Value::String(text) => format!("{name}={text}"),
+            other => format!("{name}={other}"),
+        })
+        .collect();
+    pairs.sort_unstable();
+    format!("{id}[{}]", pairs.join(","))
+}

@@ -1,0 +1,357 @@
+//! The verbs of the scenario language.
+//!
+//! A step observes and never decides: what it saw goes into the observations under [`Step::observation`], and the judge
+//! evaluates the scenario's checks on them.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::request::{CaseRequests, SandboxRequest, Submission};
+use super::step_fields::{
+    AwaitUntil, DriverExpectation, EventGoal, ImageAccess, ImageContent, PullSecretsAs, RegistryKind, SecretHost,
+    SecretPassword, SecretType,
+};
+use super::Period;
+
+/// One step: a map with one key, the verb.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Step {
+    /// Pushes an image that no node has ever seen, under a repository path of its own.
+    Image(ImageStep),
+    /// Creates a pull secret in the scenario's namespace.
+    Secret(SecretStep),
+    /// Installs the driver under test in the scenario's namespace.
+    Driver(DriverStep),
+    /// Calls `GetCapabilities`.
+    Capabilities(CapabilitiesStep),
+    /// Calls `ValidateSandboxCreate`.
+    Validate(SubmitStep),
+    /// Calls `CreateSandbox`.
+    Create(SubmitStep),
+    /// Waits for a state of a sandbox's pod; a wait that ran out is an observation too.
+    Await(AwaitStep),
+    /// Reads a sandbox's objects and events from the API server.
+    Inspect(InspectStep),
+    /// Runs the probe inside a sandbox's agent container.
+    Probe(ProbeStep),
+    /// Reads what the registry has been asked for an image.
+    Requests(RequestsStep),
+    /// Calls `GetSandbox`.
+    Get(GetStep),
+    /// Calls `ListSandboxes`.
+    List(ListStep),
+    /// Calls `DeleteSandbox`.
+    Delete(DeleteStep),
+    /// Opens a `WatchSandboxes` stream that stays open until the scenario ends.
+    Watch(WatchStep),
+    /// Waits for an event of an open watch, and reads all it has delivered so far.
+    Events(EventsStep),
+    /// Lets a stated time pass before an absence is observed.
+    Quiet(QuietStep),
+}
+
+/// Fields of `image`. Observes `{reference, repository, digest}`, by default under the image's name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ImageStep {
+    /// The name of the observation.
+    #[serde(rename = "as", default, skip_serializing_if = "Option::is_none")]
+    pub observe_as: Option<String>,
+    /// The name that other steps use for the image.
+    pub name: String,
+    /// What is in it.
+    pub content: ImageContent,
+    /// Who may pull it.
+    #[serde(default)]
+    pub access: ImageAccess,
+    /// The listener of the registry that its reference names.
+    #[serde(default)]
+    pub registry: RegistryKind,
+}
+
+/// Fields of `secret`. Observes `{name}`, by default under the secret's name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SecretStep {
+    /// The name of the observation.
+    #[serde(rename = "as", default, skip_serializing_if = "Option::is_none")]
+    pub observe_as: Option<String>,
+    /// The secret's name in the scenario's namespace, exactly as given.
+    pub name: String,
+    /// The user of the registry whose credentials it holds.
+    pub user: String,
+    /// Whether the password is right.
+    #[serde(default)]
+    pub password: SecretPassword,
+    /// Whether the credentials are for the registry's host.
+    #[serde(default)]
+    pub host: SecretHost,
+    /// The secret's Kubernetes type.
+    #[serde(rename = "type", default)]
+    pub secret_type: SecretType,
+    /// The listener of the registry that the credentials are for.
+    #[serde(default)]
+    pub registry: RegistryKind,
+}
+
+/// Fields of `driver`. Observes `{running, exitCode, log: [lines], pod}`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DriverStep {
+    /// The name of the observation.
+    #[serde(rename = "as", default, skip_serializing_if = "Option::is_none")]
+    pub observe_as: Option<String>,
+    /// The configured pull secrets, in order. A name need not exist (yet) as a secret.
+    #[serde(default)]
+    pub pull_secrets: Vec<String>,
+    /// How they are given to the driver.
+    #[serde(default)]
+    pub pull_secrets_as: PullSecretsAs,
+    /// The chart's `supervisor.sideloadMethod`; without it (or with `""`) the chart chooses by the API server's version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sideload: Option<String>,
+    /// The name of an `image` step with content `supervisor`; without it a public supervisor image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supervisor_image: Option<String>,
+    /// Whether the driver is waited for until it answers or until it has exited.
+    #[serde(default)]
+    pub expect: DriverExpectation,
+}
+
+/// Fields of `capabilities`. Observes `{code, message, driverName, driverVersion, defaultImage}`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CapabilitiesStep {
+    /// The name of the observation.
+    #[serde(rename = "as", default, skip_serializing_if = "Option::is_none")]
+    pub observe_as: Option<String>,
+}
+
+/// Fields of `validate` and `create`: either `sandbox` or `cases`.
+/// Observes `{code, message}`, or one such answer by the name of each case.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SubmitStep {
+    /// The name of the observation.
+    #[serde(rename = "as", default, skip_serializing_if = "Option::is_none")]
+    pub observe_as: Option<String>,
+    /// The one sandbox that is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<SandboxRequest>,
+    /// Several requests, each with its own answer.
+    #[serde(default, skip_serializing_if = "CaseRequests::is_empty")]
+    pub cases: CaseRequests,
+}
+
+/// Fields of `await`.
+/// Observes `{reached, seconds, phase, reason, message, container, pod, events: [{reason, message, type, object}]}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AwaitStep {
+    /// The name of the observation.
+    #[serde(rename = "as", default, skip_serializing_if = "Option::is_none")]
+    pub observe_as: Option<String>,
+    /// The sandbox.
+    pub sandbox: String,
+    /// What ends the wait.
+    pub until: AwaitUntil,
+    /// Look at this container only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
+    /// How long to wait; 60 seconds unless given.
+    #[serde(default = "AwaitStep::default_within")]
+    pub within: Period,
+}
+
+/// Fields of `inspect`. Observes `{sandbox, pod, events, sandboxes, pods}`; the last two count the namespace's.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct InspectStep {
+    /// The name of the observation.
+    #[serde(rename = "as", default, skip_serializing_if = "Option::is_none")]
+    pub observe_as: Option<String>,
+    /// The sandbox; without it only the counts are observed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<String>,
+}
+
+/// Fields of `probe`. Observes the probe's report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ProbeStep {
+    /// The name of the observation.
+    #[serde(rename = "as", default, skip_serializing_if = "Option::is_none")]
+    pub observe_as: Option<String>,
+    /// The sandbox.
+    pub sandbox: String,
+}
+
+/// Fields of `requests`. Observes `{all, manifests, users, refused, accepted, denied}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RequestsStep {
+    /// The name of the observation.
+    #[serde(rename = "as", default, skip_serializing_if = "Option::is_none")]
+    pub observe_as: Option<String>,
+    /// The name of an `image` step.
+    pub image: String,
+}
+
+/// Fields of `get`: `sandbox`, or `id` and `name` as they are sent.
+/// Observes `{code, message, sandbox: {id, name, namespace, workspace, conditions, deleting} or null}`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GetStep {
+    /// The name of the observation.
+    #[serde(rename = "as", default, skip_serializing_if = "Option::is_none")]
+    pub observe_as: Option<String>,
+    /// A sandbox of this scenario.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<String>,
+    /// The `sandbox_id` to send as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The `sandbox_name` to send as it is, beside `id`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// Fields of `list`. Observes `{code, ids, names}`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ListStep {
+    /// The name of the observation.
+    #[serde(rename = "as", default, skip_serializing_if = "Option::is_none")]
+    pub observe_as: Option<String>,
+}
+
+/// Fields of `delete`: `sandbox`, or `id` and `name` as they are sent. Observes `{code, message, deleted}`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DeleteStep {
+    /// The name of the observation.
+    #[serde(rename = "as", default, skip_serializing_if = "Option::is_none")]
+    pub observe_as: Option<String>,
+    /// A sandbox of this scenario.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<String>,
+    /// The `sandbox_id` to send as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The `sandbox_name` to send as it is, beside `id`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// Fields of `watch`. What it delivers is observed by `events` steps, which name it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct WatchStep {
+    /// The name of the watch.
+    #[serde(rename = "as", default, skip_serializing_if = "Option::is_none")]
+    pub observe_as: Option<String>,
+}
+
+/// Fields of `events`.
+/// Observes `{reached, events: [{kind, id, name, reason, message, metadata, conditions}], deletedCount}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EventsStep {
+    /// The name of the observation.
+    #[serde(rename = "as", default, skip_serializing_if = "Option::is_none")]
+    pub observe_as: Option<String>,
+    /// The name of the `watch` step; `watch` unless given.
+    #[serde(default = "EventsStep::default_watch")]
+    pub watch: String,
+    /// What ends the wait; without it what has been delivered so far is read at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<EventGoal>,
+    /// How long to wait; 20 seconds unless given.
+    #[serde(default = "EventsStep::default_within")]
+    pub within: Period,
+}
+
+/// Fields of `quiet`. Observes `{seconds}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct QuietStep {
+    /// The name of the observation.
+    #[serde(rename = "as", default, skip_serializing_if = "Option::is_none")]
+    pub observe_as: Option<String>,
+    /// How long.
+    #[serde(rename = "for")]
+    pub period: Period,
+}
+
+impl Step {
+    /// The verb as it is written.
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Self::Image(_) => "image",
+            Self::Secret(_) => "secret",
+            Self::Driver(_) => "driver",
+            Self::Capabilities(_) => "capabilities",
+            Self::Validate(_) => "validate",
+            Self::Create(_) => "create",
+            Self::Await(_) => "await",
+            Self::Inspect(_) => "inspect",
+            Self::Probe(_) => "probe",
+            Self::Requests(_) => "requests",
+            Self::Get(_) => "get",
+            Self::List(_) => "list",
+            Self::Delete(_) => "delete",
+            Self::Watch(_) => "watch",
+            Self::Events(_) => "events",
+            Self::Quiet(_) => "quiet",
+        }
+    }
+
+    /// The name under which its observation is kept: `as`; without it the image's or the secret's own name, else the verb.
+    pub fn observation(&self) -> &str {
+        let (given, default) = match self {
+            Self::Image(step) => (&step.observe_as, step.name.as_str()),
+            Self::Secret(step) => (&step.observe_as, step.name.as_str()),
+            Self::Driver(step) => (&step.observe_as, self.verb()),
+            Self::Capabilities(step) => (&step.observe_as, self.verb()),
+            Self::Validate(step) | Self::Create(step) => (&step.observe_as, self.verb()),
+            Self::Await(step) => (&step.observe_as, self.verb()),
+            Self::Inspect(step) => (&step.observe_as, self.verb()),
+            Self::Probe(step) => (&step.observe_as, self.verb()),
+            Self::Requests(step) => (&step.observe_as, self.verb()),
+            Self::Get(step) => (&step.observe_as, self.verb()),
+            Self::List(step) => (&step.observe_as, self.verb()),
+            Self::Delete(step) => (&step.observe_as, self.verb()),
+            Self::Watch(step) => (&step.observe_as, self.verb()),
+            Self::Events(step) => (&step.observe_as, self.verb()),
+            Self::Quiet(step) => (&step.observe_as, self.verb()),
+        };
+        given.as_deref().unwrap_or(default)
+    }
+}
+
+impl SubmitStep {
+    /// What is sent. A step with neither `sandbox` nor `cases` is refused when the suite is loaded.
+    pub fn submission(&self) -> Submission<'_> {
+        match &self.sandbox {
+            Some(request) => Submission::One(request),
+            None => Submission::Cases(&self.cases),
+        }
+    }
+}
+
+impl AwaitStep {
+    fn default_within() -> Period {
+        Period::seconds(60)
+    }
+}
+
+impl EventsStep {
+    fn default_watch() -> String {
+        "watch".to_owned()
+    }
+
+    fn default_within() -> Period {
+        Period::seconds(20)
+    }
+}

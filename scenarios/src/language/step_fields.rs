@@ -1,0 +1,250 @@
+//! The closed sets of values that fields of steps can have.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::de::{self, value::SeqAccessDeserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// What an image holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ImageContent {
+    /// The probe binary and a shell: what a sandbox's agent container runs.
+    Agent,
+    /// The supervisor binary at `/openshell-sandbox`.
+    Supervisor,
+}
+
+/// Which listener of the test registry an image or a secret belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RegistryKind {
+    /// Plain HTTP with Basic authentication (the default).
+    #[default]
+    Plain,
+    /// TLS with a private authority and Bearer tokens.
+    Secure,
+}
+
+/// Who may pull an image.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum ImageAccess {
+    /// Everybody, without credentials (the default).
+    #[default]
+    Public,
+    /// These users of the registry and nobody else.
+    Users(Vec<String>),
+}
+
+/// Which password a secret carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SecretPassword {
+    /// The one the registry knows (the default).
+    #[default]
+    Right,
+    /// Another one.
+    Wrong,
+}
+
+/// Which registry host a secret is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SecretHost {
+    /// The host the images come from (the default).
+    #[default]
+    Right,
+    /// A host that no image comes from.
+    Other,
+}
+
+/// The Kubernetes type of a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SecretType {
+    /// `kubernetes.io/dockerconfigjson` (the default).
+    #[default]
+    DockerConfigJson,
+    /// The legacy `kubernetes.io/dockercfg`.
+    DockerCfg,
+    /// `Opaque` with a `.dockerconfigjson` key: the kubelet does not take it for credentials.
+    Opaque,
+}
+
+/// How the configured pull secrets are given to the driver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum PullSecretsAs {
+    /// The chart value `server.sandboxImagePullSecrets` as a list of `{name}` (the default).
+    #[default]
+    Objects,
+    /// The same value as a list of strings.
+    Strings,
+    /// The environment variable `OPENSHELL_SANDBOX_IMAGE_PULL_SECRETS`, separated by commas.
+    Environment,
+}
+
+/// What becomes of a driver that is installed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum DriverExpectation {
+    /// It runs and answers (the default); the steps after it need it.
+    #[default]
+    Running,
+    /// It refuses its configuration and exits; no step after it may call it.
+    Refused,
+}
+
+/// What ends an `await` step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum AwaitUntil {
+    /// The agent container (or the named one) runs.
+    Running,
+    /// A container waits with `ErrImagePull` or `ImagePullBackOff`; the first one ends the wait.
+    PullRefused,
+    /// The pod's phase is Failed.
+    Failed,
+}
+
+/// What ends an `events` step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EventGoal {
+    /// A deleted event of this sandbox.
+    Deleted(String),
+    /// Any event of the state of this sandbox.
+    Sandbox(String),
+    /// An event of this sandbox with the condition Ready=True.
+    Ready(String),
+    /// A platform event of this sandbox.
+    Platform {
+        /// The sandbox.
+        sandbox: String,
+        /// A regular expression on `reason: message` of the event.
+        matches: Option<String>,
+    },
+}
+
+impl EventGoal {
+    /// The sandbox it is about.
+    pub fn sandbox(&self) -> &str {
+        match self {
+            Self::Deleted(sandbox) | Self::Sandbox(sandbox) | Self::Ready(sandbox) | Self::Platform { sandbox, .. } => {
+                sandbox
+            }
+        }
+    }
+}
+
+/// An [`EventGoal`] as it is written: exactly one of the four, `matches` only beside `platform`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(rename = "EventGoal")]
+struct EventGoalFields {
+    /// A sandbox whose deleted event ends the wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    deleted: Option<String>,
+    /// A sandbox any state of which ends the wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sandbox: Option<String>,
+    /// A sandbox whose condition Ready=True ends the wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ready: Option<String>,
+    /// A sandbox a platform event of which ends the wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    platform: Option<String>,
+    /// With `platform`: a regular expression on `reason: message` of the event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    matches: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for EventGoal {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let fields = EventGoalFields::deserialize(deserializer)?;
+        match (fields.deleted, fields.sandbox, fields.ready, fields.platform, fields.matches) {
+            (Some(sandbox), None, None, None, None) => Ok(Self::Deleted(sandbox)),
+            (None, Some(sandbox), None, None, None) => Ok(Self::Sandbox(sandbox)),
+            (None, None, Some(sandbox), None, None) => Ok(Self::Ready(sandbox)),
+            (None, None, None, Some(sandbox), matches) => Ok(Self::Platform { sandbox, matches }),
+            _ => Err(de::Error::custom(
+                "`until` takes exactly one of `deleted`, `sandbox`, `ready` and `platform`, and `matches` only beside `platform`",
+            )),
+        }
+    }
+}
+
+impl Serialize for EventGoal {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let sandbox = Some(self.sandbox().to_owned());
+        let fields = match self {
+            Self::Deleted(_) => EventGoalFields { deleted: sandbox, ..Default::default() },
+            Self::Sandbox(_) => EventGoalFields { sandbox, ..Default::default() },
+            Self::Ready(_) => EventGoalFields { ready: sandbox, ..Default::default() },
+            Self::Platform { matches, .. } => {
+                EventGoalFields { platform: sandbox, matches: matches.clone(), ..Default::default() }
+            }
+        };
+        fields.serialize(serializer)
+    }
+}
+
+impl JsonSchema for EventGoal {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "EventGoal".into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        EventGoalFields::json_schema(generator)
+    }
+}
+
+impl<'de> Deserialize<'de> for ImageAccess {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct PublicOrUsers;
+
+        impl<'de> de::Visitor<'de> for PublicOrUsers {
+            type Value = ImageAccess;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("`public` or a list of the registry's users")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<ImageAccess, E> {
+                if text == "public" {
+                    Ok(ImageAccess::Public)
+                } else {
+                    Err(E::invalid_value(de::Unexpected::Str(text), &self))
+                }
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(self, users: A) -> Result<ImageAccess, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(users)).map(ImageAccess::Users)
+            }
+        }
+
+        deserializer.deserialize_any(PublicOrUsers)
+    }
+}
+
+impl Serialize for ImageAccess {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Public => serializer.serialize_str("public"),
+            Self::Users(users) => users.serialize(serializer),
+        }
+    }
+}
+
+impl JsonSchema for ImageAccess {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ImageAccess".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "description": "`public`, or the users of the registry who may pull it.",
+            "anyOf": [{"const": "public"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}],
+        })
+    }
+}

@@ -1,0 +1,244 @@
+//! Names that steps give and use, in the order of the steps.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use regex::Regex;
+use serde_json::Value;
+
+use crate::language::{
+    DriverExpectation, DriverStep, EventGoal, EventsStep, ImageContent, SandboxRequest, ScenarioInstance, Step, Submission,
+    SubmitStep,
+};
+use crate::nearest::{did_you_mean, or_list};
+use crate::parameters::image_references;
+use crate::source::{Document, Step as At};
+use crate::suite_error::SuiteError;
+
+/// A secret that is meant not to exist has a name that begins like this, so that a slip of the pen is not taken for one.
+const MISSING: &str = "missing";
+
+/// Reports names that lead nowhere; returns the steps by the names of their observations.
+pub(super) fn steps<'a>(
+    instance: &'a ScenarioInstance,
+    document: &'a Document,
+    errors: &mut Vec<SuiteError>,
+) -> BTreeMap<&'a str, &'a Step> {
+    let secrets = instance.steps.iter().filter_map(|step| match step {
+        Step::Secret(secret) => Some(secret.name.as_str()),
+        _ => None,
+    });
+    let mut names = Names {
+        document,
+        errors,
+        observed: BTreeMap::new(),
+        images: BTreeMap::new(),
+        secrets: secrets.collect(),
+        sandboxes: BTreeSet::new(),
+        watches: BTreeSet::new(),
+        driver: None,
+    };
+    for (position, step) in instance.steps.iter().enumerate() {
+        names.step(step, vec!["steps".into(), position.into(), step.verb().into()]);
+    }
+    names.observed
+}
+
+struct Names<'a, 'e> {
+    document: &'a Document,
+    errors: &'e mut Vec<SuiteError>,
+    observed: BTreeMap<&'a str, &'a Step>,
+    images: BTreeMap<&'a str, ImageContent>,
+    /// All secrets of the scenario: the driver may be told of one that is created later.
+    secrets: BTreeSet<&'a str>,
+    sandboxes: BTreeSet<&'a str>,
+    watches: BTreeSet<&'a str>,
+    driver: Option<DriverExpectation>,
+}
+
+impl<'a> Names<'a, '_> {
+    fn step(&mut self, step: &'a Step, at: Vec<At>) {
+        match step {
+            Step::Image(image) => {
+                self.images.insert(&image.name, image.content);
+            }
+            Step::Secret(_) | Step::Quiet(_) => {}
+            Step::Driver(driver) => self.driver(driver, &at),
+            Step::Validate(submit) | Step::Create(submit) => {
+                self.needs_driver(&at);
+                self.submit(submit, &at);
+            }
+            Step::Await(step) => self.sandbox(&step.sandbox, &field(&at, "sandbox")),
+            Step::Probe(step) => self.sandbox(&step.sandbox, &field(&at, "sandbox")),
+            Step::Inspect(step) => {
+                if let Some(sandbox) = &step.sandbox {
+                    self.sandbox(sandbox, &field(&at, "sandbox"));
+                }
+            }
+            Step::Requests(step) => self.image(&step.image, None, &field(&at, "image")),
+            Step::Get(step) => self.one_sandbox(step.sandbox.as_deref(), step.id.is_some(), step.name.is_some(), &at),
+            Step::Delete(step) => self.one_sandbox(step.sandbox.as_deref(), step.id.is_some(), step.name.is_some(), &at),
+            Step::Capabilities(_) | Step::List(_) => self.needs_driver(&at),
+            Step::Watch(_) => {
+                self.needs_driver(&at);
+                self.watches.insert(step.observation());
+            }
+            Step::Events(events) => self.events(events, &at),
+        }
+        self.observation(step, &at);
+    }
+
+    fn error(&mut self, message: impl Into<String>, at: &[At], help: impl Into<String>) {
+        self.errors.push(self.document.error(message, at).with_help(help));
+    }
+
+    fn observation(&mut self, step: &'a Step, at: &[At]) {
+        let name = step.observation();
+        let plain = |character: char| character.is_ascii_alphanumeric() || "-_".contains(character);
+        if !name.starts_with(|first: char| first.is_ascii_alphabetic()) || !name.chars().all(plain) {
+            self.error(format!("`{name}` is not a name"), at, "use letters, digits, `-` and `_`, a letter first");
+        } else if self.observed.insert(name, step).is_some() {
+            let message = format!("a step above is named `{name}` already");
+            self.error(message, at, "name the observation of one of them with `as:`");
+        }
+    }
+
+    fn driver(&mut self, driver: &'a DriverStep, at: &[At]) {
+        if self.driver.is_some() {
+            self.error("a scenario has one driver", at, "write a second scenario for the other one");
+        }
+        self.driver = Some(driver.expect);
+        for (position, name) in driver.pull_secrets.iter().enumerate() {
+            let mut at = field(at, "pullSecrets");
+            at.push(position.into());
+            self.secret(name, &at);
+        }
+        if let Some(image) = &driver.supervisor_image {
+            self.image(image, Some(ImageContent::Supervisor), &field(at, "supervisorImage"));
+        }
+    }
+
+    fn needs_driver(&mut self, at: &[At]) {
+        match self.driver {
+            Some(DriverExpectation::Running) => {}
+            Some(DriverExpectation::Refused) => {
+                self.error("no driver runs here: it is expected to refuse", at, "remove the step");
+            }
+            None => self.error("no driver runs here", at, "write a `driver` step above"),
+        }
+    }
+
+    fn submit(&mut self, submit: &'a SubmitStep, at: &[At]) {
+        if submit.sandbox.is_some() == !submit.cases.is_empty() {
+            self.error("exactly one of `sandbox` and `cases` is needed", at, "write one sandbox, or cases by name");
+        }
+        match submit.submission() {
+            Submission::One(request) => self.request(request, &field(at, "sandbox")),
+            Submission::Cases(cases) => {
+                for (case, request) in cases {
+                    self.request(request, &field(&field(at, "cases"), case));
+                }
+            }
+        }
+    }
+
+    fn request(&mut self, request: &'a SandboxRequest, at: &[At]) {
+        if request.omit {
+            if *request != (SandboxRequest { omit: true, ..SandboxRequest::default() }) {
+                self.error("nothing of this is sent with `omit`", at, "remove everything but `omit: true`");
+            }
+            return;
+        }
+        if request.image.is_some() && request.image_reference.is_some() {
+            self.error("either `image` or `imageReference`", at, "remove one of them");
+        }
+        if let Some(image) = &request.image {
+            self.image(image, None, &field(at, "image"));
+        }
+        for (name, config) in [("platformConfig", &request.platform_config), ("driverConfig", &request.driver_config)] {
+            let Some(config) = config else { continue };
+            for image in image_references(config) {
+                self.image(&image, None, &field(at, name));
+            }
+            let at = field(at, name);
+            self.override_secrets(config.get("image_pull_secrets"), &field(&at, "image_pull_secrets"));
+            let pod = config.get("pod").and_then(|pod| pod.get("image_pull_secrets"));
+            self.override_secrets(pod, &field(&field(&at, "pod"), "image_pull_secrets"));
+        }
+        self.sandboxes.insert(&request.name);
+    }
+
+    /// Well-formed entries must name a secret; malformed ones are what some scenarios are about.
+    fn override_secrets(&mut self, secrets: Option<&'a Value>, at: &[At]) {
+        let Some(Value::Array(entries)) = secrets else { return };
+        for (position, entry) in entries.iter().enumerate() {
+            let name = entry.get("name").unwrap_or(entry).as_str().unwrap_or_default();
+            let dns = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '-';
+            if !name.is_empty() && name.chars().all(dns) {
+                let mut at = at.to_vec();
+                at.push(position.into());
+                self.secret(name, &at);
+            }
+        }
+    }
+
+    fn secret(&mut self, name: &str, at: &[At]) {
+        if !self.secrets.contains(name) && !name.starts_with(MISSING) {
+            let help = did_you_mean(name, self.secrets.iter().copied())
+                .unwrap_or_else(|| format!("write a `secret` step, or begin the name with `{MISSING}` if it must not exist"));
+            self.error(format!("unknown secret `{name}`"), at, help);
+        }
+    }
+
+    fn image(&mut self, name: &str, content: Option<ImageContent>, at: &[At]) {
+        match (self.images.get(name), content) {
+            (None, _) => {
+                let help = did_you_mean(name, self.images.keys().copied())
+                    .unwrap_or_else(|| format!("the images above are {}", or_list(self.images.keys().copied())));
+                self.error(format!("unknown image `{name}`"), at, help);
+            }
+            (Some(found), Some(wanted)) if *found != wanted => {
+                self.error(format!("`{name}` has other content than is needed here"), at, "give it content `supervisor`");
+            }
+            _ => {}
+        }
+    }
+
+    fn sandbox(&mut self, name: &str, at: &[At]) {
+        if !self.sandboxes.contains(name) {
+            let known = || self.sandboxes.iter().copied();
+            let help =
+                did_you_mean(name, known()).unwrap_or_else(|| format!("the sandboxes asked for above are {}", or_list(known())));
+            self.error(format!("unknown sandbox `{name}`"), at, help);
+        }
+    }
+
+    fn one_sandbox(&mut self, sandbox: Option<&str>, id: bool, name: bool, at: &[At]) {
+        self.needs_driver(at);
+        match (sandbox, id, name) {
+            (Some(sandbox), false, false) => self.sandbox(sandbox, &field(at, "sandbox")),
+            (None, true, _) => {}
+            _ => self.error("either `sandbox`, or `id` with or without `name`", at, "`id` and `name` are sent as they are"),
+        }
+    }
+
+    fn events(&mut self, events: &EventsStep, at: &[At]) {
+        if !self.watches.contains(events.watch.as_str()) {
+            let help = format!("the watches above are {}", or_list(self.watches.iter().copied()));
+            self.error(format!("unknown watch `{}`", events.watch), &field(at, "watch"), help);
+        }
+        let Some(goal) = &events.until else { return };
+        let at = field(at, "until");
+        self.sandbox(goal.sandbox(), &at);
+        if let EventGoal::Platform { matches: Some(pattern), .. } = goal
+            && let Err(error) = Regex::new(pattern)
+        {
+            self.errors.push(super::checks::pattern_error(self.document, &error, &field(&at, "matches")));
+        }
+    }
+}
+
+fn field(at: &[At], name: &str) -> Vec<At> {
+    let mut at = at.to_vec();
+    at.push(name.into());
+    at
+}

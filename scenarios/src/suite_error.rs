@@ -1,0 +1,115 @@
+//! Faults in scenario files, each with its file, line and caret.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use miette::{Diagnostic, NamedSource, SourceSpan};
+use thiserror::Error;
+
+/// One fault in a file of the suite.
+#[derive(Debug, Clone, Error, Diagnostic)]
+#[error("{message}")]
+pub struct SuiteError {
+    message: String,
+    file: Utf8PathBuf,
+    #[source_code]
+    source_text: Option<NamedSource<Arc<str>>>,
+    #[label("{label}")]
+    span: Option<SourceSpan>,
+    label: String,
+    #[help]
+    help: Option<String>,
+    #[related]
+    related: Vec<SuiteError>,
+}
+
+/// All faults that were found in a suite.
+#[derive(Debug, Clone, Error, Diagnostic)]
+#[error("{}", counted(.errors.len()))]
+pub struct SuiteErrors {
+    #[related]
+    errors: Vec<SuiteError>,
+}
+
+impl SuiteError {
+    pub(crate) fn new(message: impl Into<String>, file: &Utf8Path) -> Self {
+        Self {
+            message: message.into(),
+            file: file.to_owned(),
+            source_text: None,
+            span: None,
+            label: "here".to_owned(),
+            help: None,
+            related: Vec::new(),
+        }
+    }
+
+    pub(crate) fn at(mut self, text: &Arc<str>, span: Range<usize>) -> Self {
+        self.source_text = Some(NamedSource::new(self.file.as_str(), Arc::clone(text)).with_language("yaml"));
+        self.span = Some(span.into());
+        self
+    }
+
+    pub(crate) fn with_help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    pub(crate) fn with_optional_help(mut self, help: Option<String>) -> Self {
+        self.help = help;
+        self
+    }
+
+    pub(crate) fn with_related(mut self, related: Self) -> Self {
+        self.related.push(related);
+        self
+    }
+
+    /// What is wrong.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What to do about it.
+    pub fn advice(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+
+    /// The file.
+    pub fn file(&self) -> &Utf8Path {
+        &self.file
+    }
+
+    /// The line and the column, both counted from 1.
+    pub fn position(&self) -> Option<(usize, usize)> {
+        let text = self.source_text.as_ref()?.inner();
+        let before = text.get(..self.span?.offset())?;
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        Some((before.matches('\n').count() + 1, before[line_start..].chars().count() + 1))
+    }
+
+    /// Whether it is the same fault, found again for another set of parameters.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.message == other.message && self.span == other.span && self.file == other.file
+    }
+}
+
+impl SuiteErrors {
+    pub(crate) fn new(errors: Vec<SuiteError>) -> Self {
+        Self { errors }
+    }
+
+    pub(crate) fn unreadable(file: &Utf8Path, error: &std::io::Error) -> Self {
+        Self::new(vec![SuiteError::new(error.to_string(), file)])
+    }
+
+    /// The faults, by file and place.
+    pub fn errors(&self) -> &[SuiteError] {
+        &self.errors
+    }
+}
+
+fn counted(number: usize) -> String {
+    if number == 1 { "1 fault in the suite".to_owned() } else { format!("{number} faults in the suite") }
+}
