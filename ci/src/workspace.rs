@@ -92,7 +92,7 @@ impl Workspace {
         let printed = Process::new("cargo")
             .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
             .current_dir(&self.root)
-            .deadline(Duration::from_secs(120))
+            .deadline(Duration::from_mins(2))
             .run()
             .await
             .context("reading the workspace")?;

@@ -55,8 +55,8 @@ pub(crate) async fn bench(arguments: &BenchArguments) -> Result<ExitCode, Failur
         "host": {
             "processors": host.processors,
             "memoryBytes": host.memory.total,
-            "kernel": host.kernel.to_string(),
-            "cgroup": host.cgroup.to_string(),
+            "kernel": host.kernel.release,
+            "cgroup": host.cgroup,
         },
         "figures": measurements.figures(),
     }))?;

@@ -36,7 +36,7 @@ struct Kinds {
 }
 
 /// The current state of a cluster; cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct ClusterState {
     kinds: Arc<Mutex<Kinds>>,
     version: Arc<watch::Sender<u64>>,
@@ -59,6 +59,12 @@ enum Kind {
     Pods,
     Sandboxes,
     Events,
+}
+
+impl std::fmt::Debug for ClusterState {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("ClusterState").field("version", &*self.version.borrow()).finish_non_exhaustive()
+    }
 }
 
 impl ClusterState {

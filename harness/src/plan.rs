@@ -195,8 +195,7 @@ fn select_scenarios(selection: &SelectionArguments, suite: &Suite) -> Result<Vec
 
 /// Parses an expression; a mistake is shown at its word.
 fn parse(flag: &str, text: &str, fields: &[&str]) -> Result<Expression, Failure> {
-    Expression::parse(text)
-        .and_then(|expression| expression.check_fields(fields).map(|()| expression))
+    Expression::parse(text, fields)
         .map_err(|error| Failure::source(error.in_argument(flag)))
 }
 

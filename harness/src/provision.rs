@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use camino::Utf8PathBuf;
 use sandproof_clusters::{
-    components::{Component, ComponentProgress, Deadlines, ProgressSender, Step, Store, StoreOptions},
+    components::{Component, ComponentProgress, ProgressSender, Step, Store, StoreOptions},
     host::{Host, install_packages},
     native::Programs,
 };
@@ -92,7 +92,6 @@ pub(crate) fn store(paths: &Paths, sources: &SourceArguments) -> Result<Store, F
         cache: paths.cache.clone(),
         mirror: sources.mirror.clone(),
         offline: sources.offline,
-        deadlines: Deadlines::default(),
     })
     .map_err(|error| Failure::environment("open the component store", error))
 }
@@ -217,7 +216,7 @@ async fn forward(mut receiver: mpsc::UnboundedReceiver<ComponentProgress>, event
             continue;
         }
         if news || done {
-            let verb = last.as_ref().map(|(step, _)| step.to_string()).unwrap_or_default();
+            let verb = last.as_ref().map(|(step, _)| word(*step)).unwrap_or_default();
             last = Some((progress.step, Instant::now()));
             if progress.step == Step::Cached {
                 continue;
@@ -225,12 +224,26 @@ async fn forward(mut receiver: mpsc::UnboundedReceiver<ComponentProgress>, event
             events.emit(Event::Component {
                 component: progress.component,
                 version: progress.version,
-                step: if done { verb } else { progress.step.to_string() },
+                step: if done { verb } else { word(progress.step) }.to_owned(),
                 elapsed: progress.elapsed.as_secs_f64(),
                 detail: progress.detail,
                 done,
                 remaining,
             });
         }
+    }
+}
+
+/// A step, as progress shows it.
+fn word(step: Step) -> &'static str {
+    match step {
+        Step::Cached => "cached",
+        Step::Wait => "waiting for another run",
+        Step::Mirror => "mirror",
+        Step::Download => "download",
+        Step::Modules => "fetching modules",
+        Step::Compile => "compiling",
+        Step::Verify => "verifying",
+        Step::Done => "done",
     }
 }

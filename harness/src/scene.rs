@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// What all scenarios of a cell share.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Stage {
     /// The cell's identifier.
     pub(crate) cell: String,
@@ -53,6 +53,12 @@ pub(crate) struct Stage {
     pub(crate) halt: CancellationToken,
     /// Set, with a reason, when the cluster is broken: nothing on it can be judged any more.
     pub(crate) broken: Arc<Mutex<Option<String>>>,
+}
+
+impl std::fmt::Debug for Stage {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Stage").field("cell", &self.cell).finish_non_exhaustive()
+    }
 }
 
 impl Stage {

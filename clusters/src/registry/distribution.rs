@@ -137,7 +137,7 @@ async fn write_configuration(directory: &Utf8Path) -> io::Result<()> {
         "version": "0.1",
         "log": {"level": "info", "formatter": "json", "accesslog": {"disabled": true}},
         "storage": {
-            "filesystem": {"rootdirectory": directory.join(STORAGE)},
+            "filesystem": {"rootdirectory": STORAGE},
             "cache": {"blobdescriptor": "inmemory"},
             "maintenance": {"uploadpurging": {"enabled": false}},
         },

@@ -1,9 +1,11 @@
 //! `cluster`: clusters to work with by hand.
 
+use std::process::Stdio;
+
 use camino::{Utf8Path, Utf8PathBuf};
 use sandproof_clusters::{
-    ledger::{self, Entry},
-    native,
+    ledger::{self, Entry, EntryState},
+    process::{Process, SpawnStdio},
 };
 use sandproof_reports::ExitCode;
 use tokio_util::sync::CancellationToken;
@@ -140,7 +142,7 @@ async fn list(paths: &Paths, json: bool) -> Result<ExitCode, Failure> {
         rows.add_row([
             entry.name.clone(),
             entry.kubernetes.clone(),
-            entry.state().to_string(),
+            state(entry.state()).to_owned(),
             entry.node_address().to_string(),
             entry.created.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
             entry.run.clone(),
@@ -168,9 +170,25 @@ async fn shell(
         .first()
         .and_then(|component| component.file("kubectl").ok().and_then(Utf8Path::parent).map(Utf8Path::to_owned))
         .unwrap_or_else(|| Utf8PathBuf::from("/usr/bin"));
-    let status = native::shell(&entry, &programs, &command)
-        .await
-        .map_err(|error| Failure::environment(format!("open a shell in {name}"), error))?;
+    let first = entry.first_process.filter(|process| process.is_alive()).ok_or_else(|| {
+        Failure::environment_with_hint(
+            format!("open a shell in {name}"),
+            "its first process is gone",
+            format!("remove what is left with `sandproof cluster down {name}`"),
+        )
+    })?;
+    let path = std::env::var("PATH").unwrap_or_else(|_| "/usr/sbin:/usr/bin:/sbin:/bin".to_owned());
+    let words = if command.is_empty() { vec!["/bin/sh".to_owned()] } else { command };
+    let tried = format!("open a shell in {name}");
+    let mut child = Process::new("nsenter")
+        .args(["--target", &first.pid.to_string(), "--mount", "--net", "--pid", "--cgroup", "--uts", "--ipc", "--"])
+        .args(words)
+        .env("PATH", format!("{programs}:{path}"))
+        .env("KUBECONFIG", entry.kubeconfig())
+        .env("PS1", format!("{name}# "))
+        .spawn(SpawnStdio { stdin: Stdio::inherit(), stdout: Stdio::inherit(), stderr: Stdio::inherit() })
+        .map_err(|error| Failure::environment(&tried, error))?;
+    let status = child.wait().await.map_err(|error| Failure::environment(&tried, error))?;
     match status.code() {
         Some(0) => Ok(ExitCode::CONFORMANT),
         code => Err(Failure::environment(
@@ -222,4 +240,12 @@ async fn find(paths: &Paths, name: &str) -> Result<Entry, Failure> {
         let hint = if names.is_empty() { "there are no clusters".to_owned() } else { format!("the clusters are: {}", names.join(", ")) };
         Failure::usage(format!("there is no cluster `{name}`"), hint)
     })
+}
+
+fn state(state: EntryState) -> &'static str {
+    match state {
+        EntryState::Owned => "running",
+        EntryState::Kept => "kept",
+        EntryState::Dead => "dead",
+    }
 }

@@ -1,6 +1,6 @@
 //! `doctor`: what this host can run, what is missing, and the command that mends it.
 
-use sandproof_clusters::host::{Host, install_packages};
+use sandproof_clusters::host::{CgroupLayout, Host, install_packages};
 use sandproof_reports::ExitCode;
 
 use crate::{cli::DoctorArguments, failure::Failure, paths::Paths, terminal};
@@ -31,16 +31,16 @@ fn describe(host: &Host) -> String {
         format!(
             "host      {}, kernel {}, {}",
             host.distribution.as_deref().unwrap_or("an unknown distribution"),
-            host.kernel,
+            host.kernel.release,
             host.architecture,
         ),
         format!(
             "size      {} processors, {} MiB of memory available, {} GiB of disk free",
             host.processors,
             host.memory.available / (1 << 20),
-            host.disk.free / (1 << 30),
+            host.disk.available / (1 << 30),
         ),
-        format!("cgroups   {}", host.cgroup),
+        format!("cgroups   {}", layout(host.cgroup)),
         format!("root      {}", if host.root { "yes" } else { "no: native clusters need it; run with sudo" }),
     ];
     for (name, present) in [("overlayfs", host.overlayfs), ("seccomp", host.seccomp), ("hugetlb", host.hugetlb)] {
@@ -57,4 +57,12 @@ fn describe(host: &Host) -> String {
         }
     }
     lines.join("\n")
+}
+
+fn layout(layout: CgroupLayout) -> &'static str {
+    match layout {
+        CgroupLayout::V1 => "v1",
+        CgroupLayout::V1Hybrid => "v1, with a v2 hierarchy beside it",
+        CgroupLayout::V2 => "v2",
+    }
 }

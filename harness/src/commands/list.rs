@@ -95,7 +95,7 @@ pub(crate) fn components(paths: &Paths, global: &GlobalArguments, json: bool) ->
 /// A table without lines, as people and `awk` like it.
 pub(crate) fn table<const N: usize>(header: [&str; N]) -> Table {
     let mut table = Table::new();
-    table.load_preset(NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(header);
+    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(header);
     table
 }
 

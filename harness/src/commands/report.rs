@@ -1,7 +1,7 @@
 //! `report`: everything shown is rendered from the record alone, so it can be rendered again, merged and compared.
 
 use camino::Utf8Path;
-use sandproof_reports::{ExitCode, Record, diff, history, html, junit, markdown, merge, terminal as matrix};
+use sandproof_reports::{ExitCode, Record, diff::diff, history::history, html, junit, markdown, merge::merge, terminal as matrix};
 
 use crate::{
     cli::{ReportCommand, ReportFormat},

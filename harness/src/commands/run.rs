@@ -73,6 +73,8 @@ pub(crate) async fn run(global: &GlobalArguments, arguments: RunArguments) -> Re
     events.emit(Event::RunFinished {
         exit_code: record.exit_code.code(),
         seconds: started.elapsed().as_secs_f64(),
+        cpu_seconds: own_cpu_seconds(),
+        peak_memory_bytes: own_peak_memory(),
         out: out.to_string(),
     });
     drop(events);
@@ -87,7 +89,7 @@ pub(crate) async fn run(global: &GlobalArguments, arguments: RunArguments) -> Re
 
 /// Writes everything that is rendered from the record.
 fn write(record: &Record, out: &Utf8Path) -> Result<(), Failure> {
-    record.write_all(out).map_err(|error| Failure::environment(format!("write the report to {out}"), error))
+    record.write_all(out).map(drop).map_err(|error| Failure::environment(format!("write the report to {out}"), error))
 }
 
 fn show(record: &Record, out: &Utf8Path) {
@@ -110,4 +112,26 @@ fn output_directory(named: Option<&Utf8Path>, run_id: &str) -> Result<Utf8PathBu
         linked.map_err(|error| Failure::environment("point sandproof-out/latest at the report", error))?;
     }
     Ok(out)
+}
+
+/// The processor time that this process used itself, without its children, in seconds.
+fn own_cpu_seconds() -> f64 {
+    let stat = fs_err::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The second field is the program's name, which may hold anything but ends with the last `)`.
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<f64>().ok()).unwrap_or_default();
+    // utime and stime are fields 14 and 15 of proc(5).
+    #[expect(clippy::cast_precision_loss, reason = "the tick rate is 100")]
+    let rate = rustix::param::clock_ticks_per_second() as f64;
+    (ticks(11) + ticks(12)) / rate
+}
+
+/// The most memory that this process held, in bytes (`VmHWM`).
+fn own_peak_memory() -> u64 {
+    let status = fs_err::read_to_string("/proc/self/status").unwrap_or_default();
+    let kibibytes = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse::<u64>().ok())
+        .unwrap_or_default();
+    kibibytes * 1024
 }

@@ -493,7 +493,7 @@ fn failed(
 async fn remove_remains(context: &CellContext, name: &str, cell: &mut Cell) {
     match ledger::down(&context.paths.state, name).await {
         Ok(swept) => cell.leftovers = swept.leftovers,
-        Err(ledger::LedgerError::NoSuchCluster { .. }) => {}
+        Err(ledger::LedgerError::Unknown { .. }) => {}
         Err(error) => cell.leftovers = vec![format!("cluster {name}: {error}")],
     }
 }

@@ -41,7 +41,7 @@ impl Guests {
             .entrypoint(["/sandproof-probe", "idle"])
             .env("PATH", "/bin");
         for applet in APPLETS {
-            agent = agent.symlink(format!("/bin/{applet}"), "/bin/busybox");
+            agent = agent.symlink(&format!("/bin/{applet}"), "/bin/busybox");
         }
         Ok(Self {
             supervisor: ImageBuilder::new()

@@ -8,6 +8,7 @@ use kube::{
     Api,
     api::{DeleteParams, PostParams},
 };
+use sandproof_clusters::registry::RequestKind;
 use sandproof_reports::{CaseResult, Verdict};
 use sandproof_scenarios::{Expectations, Facts, Judgement, Observations, ScenarioInstance, judge};
 use serde_json::{Value, json};
@@ -226,9 +227,16 @@ fn seen(scene: &Scene, judgement: &Judgement, error: Option<&StepError>, driver_
             let who = record.user.as_ref().or(record.credentials_presented.as_ref());
             SeenRequest {
                 at: record.at,
-                what: format!("{} {} {}", record.method, record.kind, record.reference.clone().unwrap_or_default()),
+                what: format!(
+                    "{} {} {}",
+                    record.method,
+                    request_kind(record.kind),
+                    record.reference.as_deref().unwrap_or_default()
+                )
+                .trim_end()
+                .to_owned(),
                 who: who.map_or_else(|| "anonymous".to_owned(), |login| scene.step_name_of(login)),
-                status: record.status,
+                status: record.status.unwrap_or_default(),
             }
         })
     });
@@ -280,4 +288,14 @@ fn label(key: &str) -> String {
         value.pop();
     }
     value
+}
+
+fn request_kind(kind: RequestKind) -> &'static str {
+    match kind {
+        RequestKind::Manifest => "manifest",
+        RequestKind::Blob => "blob",
+        RequestKind::Token => "token",
+        RequestKind::Ping => "ping",
+        RequestKind::Other => "request",
+    }
 }

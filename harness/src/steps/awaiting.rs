@@ -21,7 +21,7 @@ pub(super) async fn sandbox(scene: &mut Scene, step: &AwaitStep) -> Value {
     let stage = Arc::clone(&scene.stage);
     let waited = stage
         .state
-        .wait(step.within.0, |state| decisive(&scene.sandbox_pod(state, &name)?, step))
+        .wait(step.within.0, |state| scene.sandbox_pod(state, &name).and_then(|pod| decisive(&pod, step)))
         .await;
     let pod = scene.sandbox_pod(&stage.state, &name);
     let (reached, status) = match waited.found {

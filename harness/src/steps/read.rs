@@ -98,8 +98,8 @@ pub(super) fn requests(scene: &Scene, step: &RequestsStep) -> Result<Value, Step
         .filter(|record| is(record, RequestKind::Manifest) || is(record, RequestKind::Token))
         .collect();
     let users: BTreeSet<String> =
-        manifests.iter().filter(|record| record.status == 200).map(|record| who(record.user.as_ref())).collect();
-    let denied: Vec<&&RequestRecord> = asked.iter().filter(|record| matches!(record.status, 401 | 403)).collect();
+        manifests.iter().filter(|record| record.status == Some(200)).map(|record| who(record.user.as_ref())).collect();
+    let denied: Vec<&&RequestRecord> = asked.iter().filter(|record| matches!(record.status, Some(401 | 403))).collect();
     let refused: BTreeSet<String> =
         denied.iter().map(|record| who(record.credentials_presented.as_ref())).collect();
     Ok(json!({
@@ -107,7 +107,7 @@ pub(super) fn requests(scene: &Scene, step: &RequestsStep) -> Result<Value, Step
         "manifests": manifests.iter().map(|record| shown(record, &who)).collect::<Vec<_>>(),
         "users": users,
         "refused": refused,
-        "accepted": manifests.iter().filter(|record| record.status == 200).count(),
+        "accepted": manifests.iter().filter(|record| record.status == Some(200)).count(),
         "denied": denied.len(),
     }))
 }

@@ -43,7 +43,7 @@ pub(crate) struct Arguments {
     #[arg(long, env = "OPENSHELL_SANDBOX_IMAGE", default_value = DEFAULT_SANDBOX_IMAGE)]
     sandbox_image: String,
 
-    /// Pull policy of the agent container: Always, IfNotPresent or Never; empty leaves it to Kubernetes.
+    /// Pull policy of the agent container: `Always`, `IfNotPresent` or `Never`; empty leaves it to Kubernetes.
     #[arg(long, env = "OPENSHELL_SANDBOX_IMAGE_PULL_POLICY", default_value = "")]
     sandbox_image_pull_policy: String,
 
@@ -55,7 +55,7 @@ pub(crate) struct Arguments {
     #[arg(long, env = "OPENSHELL_SUPERVISOR_IMAGE", default_value_t = format!("{DEFAULT_SUPERVISOR_REPOSITORY}:{}", env!("CARGO_PKG_VERSION")))]
     supervisor_image: String,
 
-    /// Pull policy of the supervisor image: Always, IfNotPresent or Never; empty leaves it to Kubernetes.
+    /// Pull policy of the supervisor image: `Always`, `IfNotPresent` or `Never`; empty leaves it to Kubernetes.
     #[arg(long, env = "OPENSHELL_SUPERVISOR_IMAGE_PULL_POLICY", default_value = "")]
     supervisor_image_pull_policy: String,
 

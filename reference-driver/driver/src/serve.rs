@@ -110,9 +110,10 @@ async fn serve(config: Config) -> Result<(), ServeError> {
         outcome = &mut serving => outcome?,
         () = stop.cancelled() => {
             tracing::info!("stopping");
-            match timeout(DRAIN, serving).await {
-                Ok(outcome) => outcome?,
-                Err(_) => tracing::warn!("stopped with RPCs in flight"),
+            if let Ok(outcome) = timeout(DRAIN, serving).await {
+                outcome?;
+            } else {
+                tracing::warn!("stopped with RPCs in flight");
             }
         }
     }

@@ -11,6 +11,7 @@ pub mod structs;
 /// The generated messages, client and server of `openshell.compute.v1`.
 #[allow(
     missing_docs,
+    clippy::all,
     clippy::pedantic,
     unreachable_pub,
     reason = "generated from compute_driver.proto, which carries the comments"

@@ -1,0 +1,72 @@
+//! The suite that is shipped.
+
+use camino::Utf8Path;
+
+use crate::{Expectations, Step, Suite};
+
+/// The reference driver's faults. The harness holds the list against the driver's own.
+const FAULTS: &[&str] = &[
+    "ignore-global-secrets",
+    "merge-override",
+    "fall-back-to-global",
+    "accept-malformed-override",
+    "writable-mount",
+    "sideload-always-init",
+];
+
+fn shipped() -> Suite {
+    let directory = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("suite");
+    match Suite::load(&directory, FAULTS) {
+        Ok(suite) => suite,
+        Err(errors) => panic!("{}", super::rendered(&errors)),
+    }
+}
+
+#[test]
+fn every_scenario_is_without_fault() {
+    let suite = shipped();
+    insta::assert_snapshot!(
+        suite.instances().map(|instance| format!("{}: {}", instance.key, instance.title)).collect::<Vec<_>>().join("\n")
+    );
+}
+
+#[test]
+fn every_fault_has_the_scenarios_that_notice_it() {
+    let suite = shipped();
+    let noticed: Vec<String> = FAULTS
+        .iter()
+        .map(|fault| {
+            let by: Vec<&str> = suite
+                .scenarios
+                .iter()
+                .filter(|scenario| scenario.faults.iter().any(|name| name == fault))
+                .map(|scenario| scenario.id.as_str())
+                .collect();
+            assert!(!by.is_empty(), "{fault}");
+            format!("{fault}: {}", by.join(" "))
+        })
+        .collect();
+    insta::assert_snapshot!(noticed.join("\n"));
+}
+
+/// A pull is proven by the registry's record, not by a pod that runs.
+#[test]
+fn a_positive_pull_scenario_asks_the_registry() {
+    for instance in shipped().instances().filter(|instance| instance.tags.iter().any(|tag| tag == "pull-secrets")) {
+        let waits = instance.steps.iter().any(|step| matches!(step, Step::Await(_)));
+        let asks = instance.steps.iter().any(|step| matches!(step, Step::Requests(_)));
+        assert_eq!(waits, asks, "{}", instance.key);
+    }
+}
+
+#[test]
+fn the_shipped_expectations_name_scenarios_that_exist() {
+    let file = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("expectations.yaml");
+    let expectations = match Expectations::load(&file) {
+        Ok(expectations) => expectations,
+        Err(errors) => panic!("{}", super::rendered(&errors)),
+    };
+    let suite = shipped();
+    let ids: Vec<&str> = suite.scenarios.iter().map(|scenario| scenario.id.as_str()).collect();
+    assert_eq!(expectations.unknown_scenarios(&ids), Vec::<&str>::new());
+}

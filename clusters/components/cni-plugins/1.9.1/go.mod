@@ -1,6 +1,6 @@
 module sandproof.test/components/cni-plugins
 
-go 1.26.0
+go 1.24.2
 
 tool (
 	github.com/containernetworking/plugins/plugins/ipam/host-local

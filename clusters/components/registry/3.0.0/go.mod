@@ -1,6 +1,6 @@
 module sandproof.test/components/registry
 
-go 1.26.0
+go 1.23.7
 
 require github.com/distribution/distribution/v3 v3.0.0
 

@@ -6,7 +6,10 @@
 use std::{os::unix::process::ExitStatusExt, process::Stdio, time::Duration};
 
 use camino::Utf8Path;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{Pid, Signal, kill_process},
+};
 use sandproof_clusters::{
     ledger,
     process::{Process, SpawnStdio},
@@ -170,15 +173,13 @@ async fn still_running(state: &Utf8Path) -> Vec<String> {
         let Some(first) = entry.first_process else { continue };
         // A process descriptor becomes readable when its process ends: no polling.
         let Some(descriptor) = first.watch() else { continue };
-        let ended = tokio::time::timeout(DEATH_DEADLINE, async {
-            match tokio::io::unix::AsyncFd::new(descriptor) {
-                Ok(watched) => watched.readable().await.is_ok(),
-                Err(_) => false,
-            }
-        })
-        .await
-        .unwrap_or(false);
-        if !ended && first.is_alive() {
+        let waiting = tokio::task::spawn_blocking(move || {
+            let mut watched = [PollFd::new(&descriptor, PollFlags::IN)];
+            let deadline = Timespec { tv_sec: DEATH_DEADLINE.as_secs().cast_signed(), tv_nsec: 0 };
+            poll(&mut watched, Some(&deadline))
+        });
+        let _ = waiting.await;
+        if first.is_alive() {
             running.push(format!("{}: process {}", entry.name, first.pid));
         }
     }

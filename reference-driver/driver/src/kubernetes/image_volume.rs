@@ -1,6 +1,6 @@
 //! Whether the cluster keeps an image volume.
 //!
-//! With the feature gate ImageVolume off, the API server of Kubernetes 1.31 to 1.34 drops the volume and its mounts without an
+//! With the feature gate `ImageVolume` off, the API server of Kubernetes 1.31 to 1.34 drops the volume and its mounts without an
 //! error; an older one turns it into an empty directory; an old Sandbox schema prunes it. So both objects are created as
 //! server-side dry runs and read back.
 

@@ -118,19 +118,16 @@ impl Feed {
         }
         let created = object.metadata.creation_timestamp.as_ref().map(|time| time.0);
         let told = overlay(seen.clone(), state.pods.get(&name));
-        match state.sandboxes.get_mut(&name) {
-            Some(known) => {
-                known.object = seen;
-                self.tell_if_changed(known, told);
-            }
-            None => {
-                self.tell(sandbox_event(told.clone()));
-                let tracked = Tracked { object: seen, created, told, history: VecDeque::new() };
-                state.sandboxes.insert(name.clone(), tracked);
-                self.tell_strays(state, &name);
-                self.tell_problems(state, &name);
-            }
+        if let Some(known) = state.sandboxes.get_mut(&name) {
+            known.object = seen;
+            self.tell_if_changed(known, told);
+            return;
         }
+        self.tell(sandbox_event(told.clone()));
+        let tracked = Tracked { object: seen, created, told, history: VecDeque::new() };
+        state.sandboxes.insert(name.clone(), tracked);
+        self.tell_strays(state, &name);
+        self.tell_problems(state, &name);
     }
 
     /// A sandbox's object is gone.

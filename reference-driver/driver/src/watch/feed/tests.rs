@@ -155,9 +155,9 @@ async fn the_event_of_a_failing_pull_names_pod_image_and_reason() {
         event.message,
         r#"pod "a": container "agent": image "r.example/a:1": ErrImagePull: authentication required"#
     );
-    let metadata: BTreeMap<_, _> = event.metadata.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    let metadata: Value = event.metadata.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
     assert_eq!(
-        Value::from_iter(metadata.into_iter().map(|(key, value)| (key.to_owned(), json!(value)))),
+        metadata,
         json!({
             "involved_kind": "Pod", "involved_name": "a", "namespace": "sandboxes", "count": "1",
             "container": "agent", "image": "r.example/a:1",

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-fn pod(status: Value) -> Pod {
+fn pod(status: &Value) -> Pod {
     serde_json::from_value(json!({
         "metadata": { "name": "default--box", "namespace": "sandboxes", "uid": "u1" },
         "spec": {
@@ -34,7 +34,7 @@ fn waiting(reason: &str, message: &str) -> Value {
 #[case("CreateContainerConfigError", "ContainerStart")]
 #[case("RunContainerError", "ContainerStart")]
 fn waiting_reasons(#[case] reason: &str, #[case] condition: &str) {
-    let found = of(&pod(json!({ "containerStatuses": [container("agent", &waiting(reason, "detail"))] })));
+    let found = of(&pod(&json!({ "containerStatuses": [container("agent", &waiting(reason, "detail"))] })));
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].condition, condition);
     assert!(found[0].decides);
@@ -47,13 +47,13 @@ fn waiting_reasons(#[case] reason: &str, #[case] condition: &str) {
 #[case("ContainerCreating")]
 #[case("PodInitializing")]
 fn waiting_is_not_always_a_problem(#[case] reason: &str) {
-    assert_eq!(of(&pod(json!({ "containerStatuses": [container("agent", &waiting(reason, ""))] }))), []);
+    assert_eq!(of(&pod(&json!({ "containerStatuses": [container("agent", &waiting(reason, ""))] }))), []);
 }
 
 #[test]
 fn the_image_of_a_volume_is_named_when_it_is_the_one() {
     let status = waiting("ImagePullBackOff", "Back-off pulling image \"r.example/supervisor:1\"");
-    let found = of(&pod(json!({ "containerStatuses": [container("agent", &status)] })));
+    let found = of(&pod(&json!({ "containerStatuses": [container("agent", &status)] })));
     assert_eq!(found[0].image.as_deref(), Some("r.example/supervisor:1"));
 }
 
@@ -61,7 +61,7 @@ fn the_image_of_a_volume_is_named_when_it_is_the_one() {
 fn an_init_container_is_named() {
     let status = waiting("ErrImagePull", "authentication required");
     let statuses = json!({ "initContainerStatuses": [container("openshell-supervisor-install", &status)] });
-    let found = of(&pod(statuses));
+    let found = of(&pod(&statuses));
     assert_eq!(found[0].container.as_deref(), Some("openshell-supervisor-install"));
     assert_eq!(found[0].image.as_deref(), Some("r.example/supervisor:1"));
 }
@@ -69,7 +69,7 @@ fn an_init_container_is_named() {
 #[test]
 fn a_missing_binary_is_a_problem_of_starting() {
     let ended = json!({ "terminated": { "exitCode": 128, "reason": "StartError", "message": "no such file\n" } });
-    let found = of(&pod(json!({ "phase": "Failed", "containerStatuses": [container("agent", &ended)] })));
+    let found = of(&pod(&json!({ "phase": "Failed", "containerStatuses": [container("agent", &ended)] })));
     assert_eq!(found.len(), 1);
     assert_eq!((found[0].condition, found[0].reason.as_str()), ("ContainerStart", "StartError"));
     assert!(found[0].message.ends_with("exit code 128: no such file"), "{}", found[0].message);
@@ -78,19 +78,19 @@ fn a_missing_binary_is_a_problem_of_starting() {
 #[test]
 fn a_clean_end_is_not_a_problem() {
     let ended = json!({ "terminated": { "exitCode": 0, "reason": "Completed" } });
-    assert_eq!(of(&pod(json!({ "phase": "Succeeded", "containerStatuses": [container("agent", &ended)] }))), []);
+    assert_eq!(of(&pod(&json!({ "phase": "Succeeded", "containerStatuses": [container("agent", &ended)] }))), []);
 }
 
 #[test]
 fn a_pod_no_node_takes_is_told_but_does_not_decide() {
     let condition =
         json!({ "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes" });
-    let found = of(&pod(json!({ "phase": "Pending", "conditions": [condition] })));
+    let found = of(&pod(&json!({ "phase": "Pending", "conditions": [condition] })));
     assert_eq!((found[0].condition, found[0].decides), ("PodScheduled", false));
 }
 
 #[test]
 fn an_evicted_pod_is_a_problem() {
-    let found = of(&pod(json!({ "phase": "Failed", "reason": "Evicted", "message": "disk pressure" })));
+    let found = of(&pod(&json!({ "phase": "Failed", "reason": "Evicted", "message": "disk pressure" })));
     assert_eq!((found[0].condition, found[0].reason.as_str()), ("PodRunning", "Evicted"));
 }
