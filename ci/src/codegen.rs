@@ -54,10 +54,10 @@ fn generated(workspace: &Workspace) -> Result<Vec<Generated>> {
     let file = |path: &str, text: String| Generated { path: path.into(), text };
     Ok(vec![
         file("reports/schema/report.v1.json", json(&sandproof_reports::schema())?),
-        file("scenarios/schema/scenario.json", schema::text(&schema::scenario())),
-        file("scenarios/schema/expectations.json", schema::text(&schema::expectations())),
+        file("scenarios/schema/scenario.v1.json", schema::text(&schema::scenario())),
+        file("scenarios/schema/expectations.v1.json", schema::text(&schema::expectations())),
         file("README.md", tables::with_block(&readme, "versions", &tables::versions(&pins)?).context("in README.md")?),
-        file("docs/faults.md", tables::faults(sandproof_protocol::faults::FAULTS)),
+        file("docs/faults.md", tables::faults(sandproof_protocol::faults::FAULTS, &scenarios.scenarios)),
         file("docs/scenarios.md", tables::scenarios(&scenarios.scenarios)),
     ])
 }

@@ -17,6 +17,8 @@ struct Case {
     phase: String,
     signal: String,
     leftovers: Vec<String>,
+    /// Whether the run ended as the signal demands, too: with its exit code and its record.
+    ok: bool,
 }
 
 pub(crate) fn check(path: &Utf8Path) -> Result<Tally> {
@@ -29,7 +31,11 @@ fn judge(found: Kills) -> Tally {
     let mut tally = Tally::default();
     tally.expect("the harness was killed at all", !found.cases.is_empty(), || "there is no case".to_owned());
     for case in found.cases {
-        tally.add(format!("{}, {} during {}: nothing is left", case.provider, case.signal, case.phase), case.leftovers);
+        let name = format!("{}, {} during {}", case.provider, case.signal, case.phase);
+        tally.expect(format!("{name}: the run ended as it should"), case.ok || !case.leftovers.is_empty(), || {
+            "it did not: `selftest kills` without --json shows how".to_owned()
+        });
+        tally.add(format!("{name}: nothing is left"), case.leftovers);
     }
     tally
 }
@@ -41,8 +47,12 @@ mod tests {
     use super::*;
 
     #[rstest]
-    #[case::clean(r#"[{"provider": "native", "phase": "create", "signal": "SIGKILL", "leftovers": []}]"#, &[])]
-    #[case::left(r#"[{"provider": "native", "phase": "create", "signal": "SIGKILL", "leftovers": ["veth x"]}]"#, &["veth x"])]
+    #[case::clean(r#"[{"provider": "native", "phase": "create", "signal": "SIGKILL", "leftovers": [], "ok": true}]"#, &[])]
+    #[case::left(r#"[{"provider": "native", "phase": "create", "signal": "SIGKILL", "leftovers": ["veth x"], "ok": false}]"#, &["veth x"])]
+    #[case::wrong_exit(
+        r#"[{"provider": "native", "phase": "create", "signal": "SIGINT", "leftovers": [], "ok": false}]"#,
+        &["it did not: `selftest kills` without --json shows how"]
+    )]
     #[case::none("[]", &["there is no case"])]
     fn what_is_left_is_a_finding(#[case] cases: &str, #[case] findings: &[&str]) {
         let found = serde_json::from_str(&format!(r#"{{"cases": {cases}}}"#)).unwrap();

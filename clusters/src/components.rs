@@ -110,14 +110,11 @@ pub struct Component {
 impl Component {
     /// The path of one of its programs.
     pub fn file(&self, program: &str) -> Result<&Utf8Path, ComponentError> {
-        self.files
-            .get(program)
-            .map(Utf8PathBuf::as_path)
-            .ok_or_else(|| ComponentError::UnknownProgram {
-                component: self.name.clone(),
-                program: program.to_owned(),
-                known: self.files.keys().cloned().collect(),
-            })
+        self.files.get(program).map(Utf8PathBuf::as_path).ok_or_else(|| ComponentError::UnknownProgram {
+            component: self.name.clone(),
+            program: program.to_owned(),
+            known: self.files.keys().cloned().collect(),
+        })
     }
 }
 

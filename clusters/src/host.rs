@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
+pub(crate) use self::system::architecture;
 pub use self::{
     capabilities::{Capabilities, Capability},
     cgroups::{CgroupHierarchy, CgroupLayout},
@@ -21,7 +22,6 @@ pub use self::{
     packages::{InstallError, install_packages},
     system::{Disk, Kernel, Memory},
 };
-pub(crate) use self::system::architecture;
 
 /// The programs that the probe looks for, with the Debian package that has each.
 pub const TOOLS: &[(&str, &str)] = &[
@@ -125,11 +125,7 @@ impl Host {
 
     /// The Debian packages that would mend what is missing, sorted and without repeats.
     pub fn packages_to_install(&self) -> Vec<String> {
-        let mut packages: Vec<String> = self
-            .missing
-            .iter()
-            .filter_map(|missing| missing.package.clone())
-            .collect();
+        let mut packages: Vec<String> = self.missing.iter().filter_map(|missing| missing.package.clone()).collect();
         packages.sort();
         packages.dedup();
         packages

@@ -15,8 +15,8 @@ use thiserror::Error;
 mod archive;
 mod layer;
 
-pub use self::layer::{Layer, LayerReader};
 use self::layer::{Entry, Tree};
+pub use self::layer::{Layer, LayerReader};
 
 /// The media type of an image manifest.
 pub const MANIFEST_MEDIA_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -285,8 +285,7 @@ impl Image {
     /// Writes the image into one tar archive that is both an OCI layout and a docker archive,
     /// for `ctr import`, `podman load`, `kind load image-archive` and the like. Blocks.
     pub fn archive(&self, path: &Utf8Path, reference: &str) -> Result<(), ImageError> {
-        archive::write(self, path, reference)
-            .map_err(|source| ImageError::Archive { path: path.to_owned(), source })
+        archive::write(self, path, reference).map_err(|source| ImageError::Archive { path: path.to_owned(), source })
     }
 
     /// The manifest's digest, `sha256:…`; it names the image.
@@ -333,18 +332,10 @@ impl Image {
         let manifest = Bytes::from(serde_json::to_vec(&Manifest {
             schema_version: 2,
             media_type: MANIFEST_MEDIA_TYPE,
-            config: Descriptor {
-                media_type: CONFIG_MEDIA_TYPE,
-                digest: &config_digest,
-                size: config.len() as u64,
-            },
+            config: Descriptor { media_type: CONFIG_MEDIA_TYPE, digest: &config_digest, size: config.len() as u64 },
             layers: layers
                 .iter()
-                .map(|layer| Descriptor {
-                    media_type: LAYER_MEDIA_TYPE,
-                    digest: layer.digest(),
-                    size: layer.size(),
-                })
+                .map(|layer| Descriptor { media_type: LAYER_MEDIA_TYPE, digest: layer.digest(), size: layer.size() })
                 .collect(),
         })?);
         let digest = digest_of(&manifest);

@@ -89,12 +89,8 @@ impl Ledger {
     /// for milliseconds.
     pub async fn lock(&self) -> Result<LedgerLock, LedgerError> {
         let path = self.directory.join("lock");
-        let file = std::fs::File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(io("open", &path))?;
+        let file =
+            std::fs::File::options().create(true).truncate(false).write(true).open(&path).map_err(io("open", &path))?;
         let locked = tokio::task::spawn_blocking(move || flock(&file, FlockOperation::LockExclusive).map(|()| file));
         match locked.await {
             Ok(Ok(file)) => Ok(LedgerLock { _file: file }),
@@ -113,10 +109,10 @@ impl Ledger {
                 continue;
             }
             match std::fs::read(&path) {
-                Ok(text) => entries.push(serde_json::from_slice(&text).map_err(|error| LedgerError::Entry {
-                    path: path.clone(),
-                    reason: error.to_string(),
-                })?),
+                Ok(text) => entries.push(
+                    serde_json::from_slice(&text)
+                        .map_err(|error| LedgerError::Entry { path: path.clone(), reason: error.to_string() })?,
+                ),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => return Err(io("read", &path)(error)),
             }
@@ -129,10 +125,8 @@ impl Ledger {
     pub fn write(&self, entry: &Entry) -> Result<(), LedgerError> {
         let path = self.path(&entry.id);
         let temporary = path.with_extension("new");
-        let text = serde_json::to_vec_pretty(entry).map_err(|error| LedgerError::Entry {
-            path: path.clone(),
-            reason: error.to_string(),
-        })?;
+        let text = serde_json::to_vec_pretty(entry)
+            .map_err(|error| LedgerError::Entry { path: path.clone(), reason: error.to_string() })?;
         std::fs::write(&temporary, text).map_err(io("write", &temporary))?;
         std::fs::rename(&temporary, &path).map_err(io("write", &path))
     }

@@ -35,11 +35,11 @@ pub use self::{
     network::is_link_name,
     plan::{ComponentDeath, Milestone},
 };
+use crate::host::Host;
 pub use crate::ledger::{
     Entry, EntryState, Inventory, LedgerError, SweepReport, Swept, default_state, down, inventory, list, sweep,
     sweep_including_kept,
 };
-use crate::host::Host;
 
 /// What every control group of a cluster starts its name with.
 pub const GROUP_PREFIX: &str = "sandproof-";

@@ -37,9 +37,9 @@ pub struct Configuration {
 }
 
 /// Runs the program with all its arguments, its own name first. Returns only on failure.
-pub fn run(arguments: Vec<OsString>) -> ExitCode {
-    let reason = match prepare(&arguments) {
-        Ok(configuration) => become_runtime(&configuration.runtime, &arguments),
+pub fn run(arguments: &[OsString]) -> ExitCode {
+    let reason = match prepare(arguments) {
+        Ok(configuration) => become_runtime(&configuration.runtime, arguments),
         Err(reason) => reason,
     };
     complain(&reason);

@@ -108,9 +108,7 @@ pub struct Registry {
 
 impl Registry {
     /// Starts the registry process and the gate; nobody can reach them before [`Self::listen`].
-    ///
-    /// Call it from a thread that lives as long as the registry shall, such as the runtime's:
-    /// the kernel kills the registry process when the thread that started it ends.
+    /// The process dies with this one, whatever ends it.
     pub async fn start(options: RegistryOptions) -> Result<Self, RegistryError> {
         let distribution = Distribution::start(&options.distribution, &options.directory).await?;
         let mut registry = Self::in_front_of(&distribution.socket())?;
@@ -120,8 +118,8 @@ impl Registry {
 
     /// Puts the gate in front of a registry that somebody else runs on the unix socket `socket`.
     pub fn in_front_of(socket: &Utf8Path) -> Result<Self, RegistryError> {
-        let upstream = Upstream::new(socket)
-            .map_err(|source| RegistryError::Socket { socket: socket.to_owned(), source })?;
+        let upstream =
+            Upstream::new(socket).map_err(|source| RegistryError::Socket { socket: socket.to_owned(), source })?;
         Ok(Self {
             gate: Arc::new(Gate::new(upstream)),
             authority: Authority::new()?,
@@ -136,10 +134,9 @@ impl Registry {
     pub async fn listen(&self, ip: IpAddr, kind: ListenerKind) -> Result<SocketAddr, RegistryError> {
         let tls = if kind.is_tls() { Some(self.authority.server(ip)?) } else { None };
         let stop = self.gate.stop.child_token();
-        let address =
-            listener::open(Arc::clone(&self.gate), ip, kind, tls, stop.clone(), &self.tasks)
-                .await
-                .map_err(|source| RegistryError::Listen { ip, source })?;
+        let address = listener::open(Arc::clone(&self.gate), ip, kind, tls, stop.clone(), &self.tasks)
+            .await
+            .map_err(|source| RegistryError::Listen { ip, source })?;
         self.listeners.lock().unwrap_or_else(PoisonError::into_inner).insert(address, stop);
         Ok(address)
     }
@@ -187,9 +184,7 @@ impl Registry {
     /// The requests that clients made about `repository`, oldest first; the harness's own are
     /// left out.
     pub fn requests(&self, repository: &str) -> Vec<RequestRecord> {
-        self.gate.log.select(|record| {
-            !record.by_harness() && record.repository.as_deref() == Some(repository)
-        })
+        self.gate.log.select(|record| !record.by_harness() && record.repository.as_deref() == Some(repository))
     }
 
     /// Every request of the run, the harness's own too, oldest first.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use camino::Utf8PathBuf;
 use sandproof_clusters::{
     components::{Component, ComponentProgress, ProgressSender, Step, Store, StoreOptions},
-    host::{Host, install_packages},
+    host::{Host, Missing, Purpose, install_packages},
     native::Programs,
 };
 use tokio::sync::mpsc;
@@ -37,7 +37,8 @@ pub(crate) struct Kit {
 }
 
 /// Probes the host, and installs what it lacks unless `install` is false.
-pub(crate) async fn host(paths: &Paths, events: &Events, install: bool) -> Result<Host, Failure> {
+/// What only builds need is asked for only where something is still to be built.
+pub(crate) async fn host(paths: &Paths, store: &Store, events: &Events, install: bool) -> Result<Host, Failure> {
     let host = Host::probe_at(&paths.cache);
     if !host.root {
         return Err(Failure::environment_with_hint(
@@ -46,12 +47,17 @@ pub(crate) async fn host(paths: &Paths, events: &Events, install: bool) -> Resul
             "run it as root, for example: sudo ./sandproof run",
         ));
     }
-    if host.missing.is_empty() {
+    let cached = store
+        .list()
+        .map_err(|error| Failure::environment("look into the component cache", error))?
+        .iter()
+        .all(|component| component.cached || !component.default);
+    let wanted = |missing: &&Missing| missing.purpose != Purpose::Builds || (!cached && missing.package.is_some());
+    let lacking: Vec<&Missing> = host.missing.iter().filter(wanted).collect();
+    if lacking.is_empty() {
         return Ok(host);
     }
-    let packages = host.packages_to_install();
-    let unmendable: Vec<String> = host
-        .missing
+    let unmendable: Vec<String> = lacking
         .iter()
         .filter(|missing| missing.package.is_none())
         .map(|missing| format!("{} ({}); {}", missing.what, missing.why, missing.remedy))
@@ -63,6 +69,9 @@ pub(crate) async fn host(paths: &Paths, events: &Events, install: bool) -> Resul
             "`./sandproof doctor` says what this host can run",
         ));
     }
+    let mut packages: Vec<String> = lacking.iter().filter_map(|missing| missing.package.clone()).collect();
+    packages.sort();
+    packages.dedup();
     if !install || !host.apt {
         return Err(Failure::environment_with_hint(
             "create a native cluster",
@@ -75,12 +84,13 @@ pub(crate) async fn host(paths: &Paths, events: &Events, install: bool) -> Resul
         .await
         .map_err(|error| Failure::environment("install what this host lacks", error))?;
     let host = Host::probe_at(&paths.cache);
-    match host.missing.first() {
+    let still = host.missing.iter().find(wanted).cloned();
+    match still {
         None => Ok(host),
         Some(missing) => Err(Failure::environment_with_hint(
             "create a native cluster",
             format!("this host still lacks {} ({})", missing.what, missing.why),
-            missing.remedy.clone(),
+            missing.remedy,
         )),
     }
 }

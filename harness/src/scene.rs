@@ -1,7 +1,7 @@
 //! Where one scenario takes place: its namespace, images, users, sandboxes and driver. Nothing of it is shared.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -120,6 +120,8 @@ pub(crate) struct Scene {
     pub(crate) users: BTreeMap<String, SceneUser>,
     /// Sandboxes by name.
     pub(crate) sandboxes: BTreeMap<String, SceneSandbox>,
+    /// Sandboxes that the driver refused to create: nothing of them will ever be seen.
+    pub(crate) refused: BTreeSet<String>,
     /// The driver, once it answers.
     pub(crate) driver: Option<Driver>,
     /// The driver's pod.
@@ -140,6 +142,7 @@ impl Scene {
             images: BTreeMap::new(),
             users: BTreeMap::new(),
             sandboxes: BTreeMap::new(),
+            refused: BTreeSet::new(),
             driver: None,
             driver_pod: None,
             watches: BTreeMap::new(),
@@ -175,7 +178,8 @@ impl Scene {
         }
         let id = id.map_or_else(|| stable_id(&self.namespace, name), str::to_owned);
         let sandbox = SceneSandbox { id, name: name.to_owned() };
-        self.sandboxes.insert(name.to_owned(), sandbox.clone());
+        // The first id of a name is the one that later steps mean by it.
+        self.sandboxes.entry(name.to_owned()).or_insert_with(|| sandbox.clone());
         sandbox
     }
 

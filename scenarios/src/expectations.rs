@@ -124,7 +124,9 @@ impl Expectations {
     pub fn find(&self, instance: &ScenarioInstance, facts: &Facts) -> Option<&Expectation> {
         self.rows
             .iter()
-            .find(|row| row.expectation.names(instance) && row.when.as_ref().is_none_or(|when| facts.hold(when, instance)))
+            .find(|row| {
+                row.expectation.names(instance) && row.when.as_ref().is_none_or(|when| facts.hold(when, instance))
+            })
             .map(|row| &row.expectation)
     }
 

@@ -11,8 +11,17 @@ pub struct Facts(Value);
 
 impl Facts {
     /// The fields that `when:` expressions may read.
-    pub const FIELDS: &'static [&'static str] =
-        &["kubernetes", "runtime.name", "runtime.version", "gates.*", "capabilities.*", "agentSandbox.*", "provider", "subject", "subject.*"];
+    pub const FIELDS: &'static [&'static str] = &[
+        "kubernetes",
+        "runtime.name",
+        "runtime.version",
+        "gates.*",
+        "capabilities.*",
+        "agentSandbox.*",
+        "provider",
+        "subject",
+        "subject.*",
+    ];
 
     /// Takes a tree with the fields of [`Facts::FIELDS`].
     pub fn new(tree: Value) -> Self {

@@ -112,7 +112,8 @@ fn judge_observations(
     let failed = failed_checks(&expected, &seen, observations);
     let holds = failed.is_empty() && observations.step_error.is_none();
     if let Some(cannot) = instance.unsupported.iter().find(|block| applies(&block.when, instance, facts)) {
-        let refusal: Vec<&Check> = cannot.refusal.iter().filter(|check| check_applies(check, instance, facts)).collect();
+        let refusal: Vec<&Check> =
+            cannot.refusal.iter().filter(|check| check_applies(check, instance, facts)).collect();
         let missing = failed_checks(&refusal, &seen, observations);
         if missing.is_empty() && !refusal.is_empty() {
             return Judgement::new(Verdict::Unsupported, format!("refused as documented, because {}", cannot.when));
@@ -172,7 +173,9 @@ fn apply(found: Judgement, row: &Expectation, expired: bool) -> Judgement {
         (Verdict::UnsupportedSilent, Verdict::UnsupportedSilent | Verdict::KnownGap | Verdict::Fail) => {
             (Verdict::UnsupportedSilent, true)
         }
-        (Verdict::Flaky, _) => (Verdict::Flaky, matches!(row.verdict, Verdict::Flaky | Verdict::KnownGap | Verdict::Fail)),
+        (Verdict::Flaky, _) => {
+            (Verdict::Flaky, matches!(row.verdict, Verdict::Flaky | Verdict::KnownGap | Verdict::Fail))
+        }
         (Verdict::Pass, Verdict::Flaky) => (Verdict::Pass, true),
         (Verdict::Pass, Verdict::Fail | Verdict::KnownGap | Verdict::Unsupported | Verdict::UnsupportedSilent) => {
             (Verdict::UnexpectedPass, false)

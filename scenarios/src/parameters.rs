@@ -69,10 +69,8 @@ impl<'a> Substitution<'a> {
     /// A text that is one reference becomes the parameter's value; inside a longer text the value is written out.
     fn apply_text(&mut self, text: &str, path: &[Step]) -> Value {
         let pieces = pieces(text);
-        if let [Piece::Reference(reference)] = pieces[..]
-            && let Some(value) = self.parameter(reference, path)
-        {
-            return value;
+        if let [Piece::Reference(reference)] = pieces[..] {
+            return self.parameter(reference, path).unwrap_or_else(|| Value::String(text.to_owned()));
         }
         let mut whole = String::with_capacity(text.len());
         for piece in pieces {
@@ -81,7 +79,7 @@ impl<'a> Substitution<'a> {
                 Piece::Reference(reference) => match self.parameter(reference, path) {
                     Some(Value::String(text)) => whole.push_str(&text),
                     Some(value) => whole.push_str(&value.to_string()),
-                    None => whole.push_str(&format!("${{{reference}}}")),
+                    None => whole.extend(["${", reference, "}"]),
                 },
             }
         }
@@ -90,18 +88,21 @@ impl<'a> Substitution<'a> {
 
     /// The value of `param.NAME`; none for `image.NAME`, which the harness replaces, and for what means nothing.
     fn parameter(&mut self, reference: &str, path: &[Step]) -> Option<Value> {
-        let error = |message: String, help: String| UnknownReference { path: path.to_owned(), message, help: Some(help) };
+        let error =
+            |message: String, help: String| UnknownReference { path: path.to_owned(), message, help: Some(help) };
         if let Some(name) = reference.strip_prefix("param.") {
             if let Some(value) = self.parameters.get(name) {
                 self.used.insert(name.to_owned());
                 return Some(value.clone());
             }
             let names = || self.parameters.keys().map(String::as_str);
-            let help = did_you_mean(name, names()).unwrap_or_else(|| format!("the parameters here are {}", or_list(names())));
+            let help =
+                did_you_mean(name, names()).unwrap_or_else(|| format!("the parameters here are {}", or_list(names())));
             self.unknown.push(error(format!("unknown parameter `{name}`"), help));
             return None;
         }
-        let in_config = path.iter().any(|step| matches!(step, Step::Key(key) if key == "platformConfig" || key == "driverConfig"));
+        let in_config =
+            path.iter().any(|step| matches!(step, Step::Key(key) if key == "platformConfig" || key == "driverConfig"));
         if !(in_config && reference.starts_with("image.")) {
             let help = "`${param.NAME}` can stand anywhere, `${image.NAME}` in `platformConfig` and `driverConfig`";
             self.unknown.push(error(format!("unknown reference `${{{reference}}}`"), help.to_owned()));

@@ -99,7 +99,11 @@ fn walk<'a>(value: &'a Value, segments: &[Segment], at: String) -> Found<'a> {
                 .filter(|(_, element)| has_value(element, field, wanted))
                 .map(|(_, element)| walk(element, rest, format!("{at}{segment}")))
                 .collect();
-            if selected.is_empty() { Found::Missing { at: format!("{at}{segment}") } } else { Found::Selected(selected) }
+            if selected.is_empty() {
+                Found::Missing { at: format!("{at}{segment}") }
+            } else {
+                Found::Selected(selected)
+            }
         }
         Segment::All => {
             let every: Vec<Found<'a>> =
@@ -122,7 +126,8 @@ fn elements<'a>(value: &'a Value, at: &str) -> Vec<(String, &'a Value)> {
 fn has_value(element: &Value, field: &[String], wanted: &str) -> bool {
     match field.iter().try_fold(element, |value, key| value.get(key)) {
         Some(Value::String(text)) => text == wanted,
-        Some(value @ (Value::Bool(_) | Value::Number(_))) => value.to_string() == wanted,
+        Some(Value::Bool(value)) => wanted == if *value { "true" } else { "false" },
+        Some(Value::Number(number)) => number.to_string() == wanted,
         _ => false,
     }
 }

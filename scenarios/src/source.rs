@@ -52,7 +52,7 @@ impl Document {
     pub(crate) fn parse(file: &Utf8Path, text: &str) -> Result<Self, SuiteError> {
         let text: Arc<str> = Arc::from(text);
         let root: Spanned<Content> = yaml::from_str(&text).map_err(|error| {
-            let span = error.location().map_or(0..0, |location| byte_range(&location));
+            let span = error.location().map_or(0..0, |location| place_of(&location, &text));
             SuiteError::new(yaml_message(&error), file).at(&text, span)
         })?;
         let root = Node::from(root);
@@ -80,14 +80,14 @@ impl Document {
                 .collect();
             let text = error.into_inner().to_string();
             let (message, help) = explain(&text);
-            if let Some(unknown) = message.strip_prefix("unknown ").and_then(|rest| rest.split('`').nth(1)) {
+            let unknown_key = ["unknown field `", "unknown step `"].iter().find_map(|kind| message.strip_prefix(kind));
+            if let Some(key) = unknown_key.and_then(|rest| rest.split('`').next()) {
                 // The key itself is wrong, not what it holds.
-                if path.last() != Some(&Step::Key(unknown.to_owned())) {
-                    path.push(Step::Key(unknown.to_owned()));
+                if path.last() != Some(&Step::Key(key.to_owned())) {
+                    path.push(Step::Key(key.to_owned()));
                 }
-                return SuiteError::new(message.clone(), &self.file)
-                    .at(&self.text, self.key_span(&path))
-                    .with_optional_help(help);
+                let span = self.key_span(&path);
+                return SuiteError::new(message, &self.file).at(&self.text, span).with_optional_help(help);
             }
             self.error(message, &path).with_optional_help(help)
         })
@@ -176,11 +176,21 @@ fn explain(text: &str) -> (String, Option<String>) {
 
 fn yaml_message(error: &serde_saphyr::Error) -> String {
     let message = error.without_snippet().to_string();
-    // The place is shown by the diagnostic itself.
-    match message.find(" at line ") {
-        Some(position) => message[..position].to_owned(),
-        None => message,
+    // The place is shown by the diagnostic itself, and the parser's options are not the reader's to set.
+    let end = [" at line ", ", set DuplicateKeyPolicy"].iter().filter_map(|tail| message.find(tail)).min();
+    message[..end.unwrap_or(message.len())].to_owned()
+}
+
+/// A place in the text; an error of the parser itself may know the line and the column only.
+fn place_of(location: &Location, text: &str) -> Range<usize> {
+    if location.span().byte_offset().is_some() {
+        return byte_range(location);
     }
+    let number = |value: u64| usize::try_from(value).unwrap_or(1).saturating_sub(1);
+    let start: usize = text.split_inclusive('\n').take(number(location.line())).map(str::len).sum();
+    let rest = text.get(start..).unwrap_or_default();
+    let start = start + rest.chars().take(number(location.column())).map(char::len_utf8).sum::<usize>();
+    start..start
 }
 
 /// The bytes of a place in the text; both ends are on character boundaries, as the parser counts whole characters.
@@ -233,7 +243,8 @@ impl<'de> Deserialize<'de> for Content {
             }
 
             fn visit_f64<E: de::Error>(self, value: f64) -> Result<Content, E> {
-                let number = Number::from_f64(value).ok_or_else(|| E::custom("this number cannot be written in JSON"))?;
+                let number =
+                    Number::from_f64(value).ok_or_else(|| E::custom("this number cannot be written in JSON"))?;
                 Ok(Content::Scalar(Value::Number(number)))
             }
 

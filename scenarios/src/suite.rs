@@ -33,7 +33,11 @@ impl Suite {
         collect_files(directory, &mut files).map_err(|error| SuiteErrors::unreadable(directory, &error))?;
         files.sort();
         if files.is_empty() {
-            return Err(vec![SuiteError::new(format!("there is no scenario file (*.yaml) below {directory}"), directory)].into());
+            return Err(vec![SuiteError::new(
+                format!("there is no scenario file (*.yaml) below {directory}"),
+                directory,
+            )]
+            .into());
         }
         let mut texts = Vec::with_capacity(files.len());
         for file in files {
@@ -78,7 +82,7 @@ impl Suite {
 
 fn collect_files(directory: &Utf8Path, into: &mut Vec<Utf8PathBuf>) -> std::io::Result<()> {
     for entry in fs_err::read_dir(directory)? {
-        let path = Utf8PathBuf::try_from(entry?.path()).map_err(|error| error.into_io_error())?;
+        let path = Utf8PathBuf::try_from(entry?.path()).map_err(camino::FromPathBufError::into_io_error)?;
         if path.is_dir() {
             collect_files(&path, into)?;
         } else if matches!(path.extension(), Some("yaml" | "yml")) {
@@ -100,21 +104,33 @@ fn duplicate_id(second: &Read, first: &Read) -> SuiteError {
 fn read(file: &Utf8Path, text: &str, known_faults: &[&str]) -> Result<Read, Vec<SuiteError>> {
     let document = Document::parse(file, text).map_err(|error| vec![error])?;
     let mut found = Faults::default();
+    if !document.value().is_object() {
+        let error = document.error("this is no scenario", &[]);
+        return Err(vec![error.with_help("a scenario is a map that begins with `id:`")]);
+    }
     let sets = parameter_sets(&document, &mut found);
+    if !found.0.is_empty() {
+        return Err(found.0);
+    }
     let mut used = BTreeSet::new();
     let mut instances = Vec::with_capacity(sets.len());
     for parameters in &sets {
         let mut substitution = Substitution::new(parameters);
         let value = substituted(document.value(), &mut substitution);
         used.append(&mut substitution.used);
-        for unknown in substitution.unknown {
-            found.add(document.error(unknown.message, &unknown.path).with_optional_help(unknown.help));
+        if !substitution.unknown.is_empty() {
+            for unknown in substitution.unknown {
+                found.add(document.error(unknown.message, &unknown.path).with_optional_help(unknown.help));
+            }
+            continue;
         }
         match document.read::<ScenarioFile>(&value) {
             Err(error) => found.add(error),
             Ok(file) => {
                 let instance = ScenarioInstance::new(file, parameters.clone());
-                lint::instance(&instance, &document).into_iter().for_each(|error| found.add(error));
+                for error in lint::instance(&instance, &document) {
+                    found.add(error);
+                }
                 instances.push(instance);
             }
         }
@@ -199,7 +215,13 @@ fn lint_parameters(sets: &[Parameters], used: &BTreeSet<String>, document: &Docu
 }
 
 /// What is the same for every instance: the ID, the words for people, the faults.
-fn lint_names(file: &Utf8Path, first: &ScenarioInstance, known_faults: &[&str], document: &Document, found: &mut Faults) {
+fn lint_names(
+    file: &Utf8Path,
+    first: &ScenarioInstance,
+    known_faults: &[&str],
+    document: &Document,
+    found: &mut Faults,
+) {
     if !is_id(&first.id) {
         let message = format!("`{}` is not an ID", first.id);
         let help = "an ID is two capital letters, a hyphen and two or more digits, for example `PS-02`";
@@ -216,7 +238,8 @@ fn lint_names(file: &Utf8Path, first: &ScenarioInstance, known_faults: &[&str], 
     for (position, fault) in first.faults.iter().enumerate() {
         if !known_faults.contains(&fault.as_str()) {
             let known = known_faults.iter().copied();
-            let help = did_you_mean(fault, known.clone()).unwrap_or_else(|| format!("the faults are {}", or_list(known)));
+            let help =
+                did_you_mean(fault, known.clone()).unwrap_or_else(|| format!("the faults are {}", or_list(known)));
             let at = ["faults".into(), position.into()];
             found.add(document.error(format!("unknown fault `{fault}`"), &at).with_help(help));
         }

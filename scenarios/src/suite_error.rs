@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use miette::{Diagnostic, NamedSource, SourceSpan};
 use thiserror::Error;
 
@@ -12,12 +12,11 @@ use thiserror::Error;
 #[error("{message}")]
 pub struct SuiteError {
     message: String,
-    file: Utf8PathBuf,
+    file: Box<Utf8Path>,
     #[source_code]
-    source_text: Option<NamedSource<Arc<str>>>,
-    #[label("{label}")]
+    source_text: Option<Arc<NamedSource<Arc<str>>>>,
+    #[label("here")]
     span: Option<SourceSpan>,
-    label: String,
     #[help]
     help: Option<String>,
     #[related]
@@ -36,17 +35,16 @@ impl SuiteError {
     pub(crate) fn new(message: impl Into<String>, file: &Utf8Path) -> Self {
         Self {
             message: message.into(),
-            file: file.to_owned(),
+            file: file.into(),
             source_text: None,
             span: None,
-            label: "here".to_owned(),
             help: None,
             related: Vec::new(),
         }
     }
 
     pub(crate) fn at(mut self, text: &Arc<str>, span: Range<usize>) -> Self {
-        self.source_text = Some(NamedSource::new(self.file.as_str(), Arc::clone(text)).with_language("yaml"));
+        self.source_text = Some(Arc::new(NamedSource::new(self.file.as_str(), Arc::clone(text)).with_language("yaml")));
         self.span = Some(span.into());
         self
     }
@@ -89,6 +87,13 @@ impl SuiteError {
         Some((before.matches('\n').count() + 1, before[line_start..].chars().count() + 1))
     }
 
+    /// The text that the caret points at.
+    #[cfg(test)]
+    pub(crate) fn pointed_at(&self) -> &str {
+        let span = self.span.unwrap();
+        &self.source_text.as_ref().unwrap().inner()[span.offset()..span.offset() + span.len()]
+    }
+
     /// Whether it is the same fault, found again for another set of parameters.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.message == other.message && self.span == other.span && self.file == other.file
@@ -111,5 +116,5 @@ impl SuiteErrors {
 }
 
 fn counted(number: usize) -> String {
-    if number == 1 { "1 fault in the suite".to_owned() } else { format!("{number} faults in the suite") }
+    if number == 1 { "found 1 fault".to_owned() } else { format!("found {number} faults") }
 }

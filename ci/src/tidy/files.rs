@@ -12,6 +12,7 @@ const EMPTY_NAMES: [&str; 9] = ["common", "helper", "helpers", "imp", "manager",
 pub(super) fn check(files: &[TextFile], tally: &mut Tally) {
     tally.add("Rust files have at most 600 lines", files.iter().filter_map(too_long).collect());
     tally.add("file names say what is inside", files.iter().filter_map(empty_name).collect());
+    tally.add("no snapshot waits for its review", files.iter().filter_map(pending_snapshot).collect());
     tally.add("text files end with one newline and have no trailing spaces", files.iter().filter_map(untidy).collect());
 }
 
@@ -27,6 +28,11 @@ fn empty_name(file: &TextFile) -> Option<String> {
         .map(|component| component.as_str().split('.').next().unwrap_or_default())
         .find(|name| EMPTY_NAMES.contains(name))
         .map(|name| format!("{}: `{name}` does not say what is inside", file.path))
+}
+
+fn pending_snapshot(file: &TextFile) -> Option<String> {
+    let pending = [".snap.new", ".pending-snap"].iter().any(|ending| file.path.as_str().ends_with(ending));
+    pending.then(|| format!("{}: accept it or remove it", file.path))
 }
 
 fn untidy(file: &TextFile) -> Option<String> {
@@ -55,6 +61,7 @@ mod tests {
     #[case::part_of_a_word("harness/src/utilization.rs", "a\n", None)]
     #[case::spaces("README.md", "a \n", Some("README.md:1"))]
     #[case::no_newline("README.md", "a", Some("one newline"))]
+    #[case::pending("a.snap.new", "a\n", Some("accept it"))]
     #[case::snapshot("a.snap", "a ", None)]
     #[case::long("a.rs", &"a\n".repeat(601), Some("601 lines"))]
     #[case::long_text("a.md", &"a\n".repeat(601), None)]

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    sandproof_clusters::oci_runtime::run(std::env::args_os().collect())
+    sandproof_clusters::oci_runtime::run(&std::env::args_os().collect::<Vec<_>>())
 }

@@ -224,8 +224,8 @@ fn add_pieces(pieces: &mut Vec<Piece>, path: &str, entry: Entry) -> Result<(), I
             let (length, contents) = match source {
                 Source::Bytes(bytes) => (bytes.len() as u64, Piece::Bytes(bytes)),
                 Source::Path(file) => {
-                    let metadata = fs_err::metadata(&file)
-                        .map_err(|source| ImageError::Read { path: file.clone(), source })?;
+                    let metadata =
+                        fs_err::metadata(&file).map_err(|source| ImageError::Read { path: file.clone(), source })?;
                     let length = metadata.len();
                     (length, Piece::File { path: file, length })
                 }

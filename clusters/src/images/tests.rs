@@ -30,10 +30,7 @@ fn entries(image: &Image) -> Vec<String> {
         .map(|entry| {
             let mut entry = entry.unwrap();
             let header = entry.header().clone();
-            assert_eq!(
-                (header.mtime().unwrap(), header.uid().unwrap(), header.gid().unwrap()),
-                (0, 0, 0)
-            );
+            assert_eq!((header.mtime().unwrap(), header.uid().unwrap(), header.gid().unwrap()), (0, 0, 0));
             let path = entry.path().unwrap().display().to_string();
             let target = entry.link_name().unwrap().map(|target| format!(" -> {}", target.display()));
             let mut contents = String::new();
@@ -59,7 +56,9 @@ fn documents_have_a_fixed_form() {
     let image = sample().label("b", "2").label("a", "1").build().unwrap();
     let config = String::from_utf8(image.config().to_vec()).unwrap().replace(architecture(), "ARCH");
     insta::assert_snapshot!(config);
-    insta::assert_snapshot!(String::from_utf8(image.manifest().to_vec()).unwrap().replace(image.config_digest(), "CONFIG"));
+    insta::assert_snapshot!(
+        String::from_utf8(image.manifest().to_vec()).unwrap().replace(image.config_digest(), "CONFIG")
+    );
 }
 
 #[test]

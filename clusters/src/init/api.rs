@@ -42,18 +42,14 @@ impl Api {
     pub(super) fn new(access: &ApiAccess) -> Result<Self, String> {
         let mut roots = RootCertStore::empty();
         roots
-            .add(pem(&access.authority, |text| CertificateDer::from_pem_slice(text))?)
+            .add(pem(&access.authority, CertificateDer::from_pem_slice)?)
             .map_err(|error| format!("cannot use {}: {error}", access.authority))?;
-        let certificate = pem(&access.certificate, |text| CertificateDer::from_pem_slice(text))?;
-        let key = pem(&access.key, |text| PrivateKeyDer::from_pem_slice(text))?;
+        let certificate = pem(&access.certificate, CertificateDer::from_pem_slice)?;
+        let key = pem(&access.key, PrivateKeyDer::from_pem_slice)?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let configuration = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .and_then(|builder| {
-                builder
-                    .with_root_certificates(roots)
-                    .with_client_auth_cert(vec![certificate], key)
-            })
+            .and_then(|builder| builder.with_root_certificates(roots).with_client_auth_cert(vec![certificate], key))
             .map_err(|error| format!("cannot set up TLS: {error}"))?;
         Ok(Self { connector: TlsConnector::from(Arc::new(configuration)), port: access.port })
     }
@@ -64,9 +60,8 @@ impl Api {
             let stream = TcpStream::connect(("127.0.0.1", self.port)).await.map_err(|error| error.to_string())?;
             let name = ServerName::try_from("localhost").map_err(|error| error.to_string())?;
             let stream = self.connector.connect(name, stream).await.map_err(|error| error.to_string())?;
-            let (sender, connection) = http1::handshake(TokioIo::new(stream))
-                .await
-                .map_err(|error| error.to_string())?;
+            let (sender, connection) =
+                http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
             tokio::spawn(connection);
             Ok(Connection { sender })
         };

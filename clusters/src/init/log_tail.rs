@@ -20,10 +20,7 @@ pub(crate) fn read(log: &Utf8Path) -> (Option<String>, Vec<String>) {
     };
     let lines: Vec<&str> = text.lines().collect();
     let fatal = lines.iter().find(|line| is_fatal(line)).map(|line| cut(line));
-    let tail = lines[lines.len().saturating_sub(LINES)..]
-        .iter()
-        .map(|line| cut(line))
-        .collect();
+    let tail = lines[lines.len().saturating_sub(LINES)..].iter().map(|line| cut(line)).collect();
     (fatal, tail)
 }
 
@@ -38,7 +35,8 @@ fn last_bytes(log: &Utf8Path) -> std::io::Result<String> {
 
 /// How klog, cobra, logrus, zap and the Go runtime say that they give up.
 fn is_fatal(line: &str) -> bool {
-    let klog = line.starts_with('F') && line.as_bytes().get(1..5).is_some_and(|digits| digits.iter().all(u8::is_ascii_digit));
+    let klog =
+        line.starts_with('F') && line.as_bytes().get(1..5).is_some_and(|digits| digits.iter().all(u8::is_ascii_digit));
     klog || line.starts_with("Error: ")
         || line.starts_with("panic: ")
         || line.starts_with("fatal error: ")
@@ -78,10 +76,8 @@ mod tests {
     fn a_tail_has_the_last_lines_and_the_first_fatal_one() {
         let directory = tempfile::tempdir().unwrap();
         let log = camino::Utf8PathBuf::from_path_buf(directory.path().join("x.log")).unwrap();
-        let mut text = String::from("Error: first\n");
-        for number in 0..100 {
-            text.push_str(&format!("line {number}\n"));
-        }
+        let lines: Vec<String> = (0..100).map(|number| format!("line {number}")).collect();
+        let text = format!("Error: first\n{}\n", lines.join("\n"));
         std::fs::write(&log, text).unwrap();
         let (fatal, tail) = read(&log);
         assert_eq!(fatal.as_deref(), Some("Error: first"));

@@ -16,9 +16,7 @@ use super::{
     processes::{Ended, Reaper},
     report,
 };
-use crate::native::plan::{
-    ComponentDeath, Event, INSIDE, Milestone, StartCondition, StartPlan, log_path,
-};
+use crate::native::plan::{ComponentDeath, Event, INSIDE, Milestone, StartCondition, StartPlan, log_path};
 
 /// First pause between two attempts to reach the API server; TCP offers nothing to watch.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -79,52 +77,65 @@ fn mourn(ended: Ended, running: &mut HashMap<i32, String>) {
     report::send(&Event::Died(ComponentDeath { component, status: ended.status, fatal, log_tail }));
 }
 
-/// Waits for the API server, creates the objects, then follows the node until it is schedulable.
+/// Waits for the API server and creates the objects; follows the node meanwhile, which may be ready
+/// before all of the API server is.
 async fn come_up(plan: &StartPlan, began: Instant, announce: watch::Sender<StartCondition>) -> Result<(), String> {
     let api = Api::new(&plan.api)?;
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(plan.deadline_seconds);
-    let mut last = String::new();
-    let result = tokio::time::timeout_at(deadline, async {
-        let mut connection = connected(&api, &mut last).await;
+    let serving = watch::Sender::new(false);
+    let last = watch::Sender::new(String::new());
+    let ready = async {
+        let mut connection = connected(&api, &last).await;
         report::send(&reached(Milestone::ApiServing, began));
         let _ = announce.send(StartCondition::ApiServing);
-        ready(&api, &mut connection, &mut last).await;
+        serving.send_replace(true);
+        ready(&api, &mut connection, &last).await;
         report::send(&reached(Milestone::ApiReady, began));
         let _ = announce.send(StartCondition::ApiReady);
+        connection
+    };
+    let create = async {
+        let Ok(mut connection) = tokio::time::timeout(Duration::from_secs(plan.deadline_seconds), ready).await else {
+            let seconds = plan.deadline_seconds;
+            let last = last.borrow().clone();
+            return Err(format!("the API server was not ready within {seconds} s; its last answer: {last}"));
+        };
         for object in &plan.objects {
             connection.create(object).await?;
         }
         let _ = announce.send(StartCondition::ObjectsCreated);
-        Ok::<(), String>(())
-    })
-    .await;
-    result.unwrap_or_else(|_| {
-        let seconds = plan.deadline_seconds;
-        Err(format!("the API server was not ready within {seconds} s; its last answer: {last}"))
-    })?;
-    follow_node(&api, &plan.node_name, began).await;
-    Ok(())
+        Ok(())
+    };
+    let follow = async {
+        let _ = serving.subscribe().wait_for(|serving| *serving).await;
+        follow_node(&api, &plan.node_name, began).await;
+        Ok(())
+    };
+    tokio::try_join!(create, follow).map(|((), ())| ())
 }
 
-async fn connected(api: &Api, last: &mut String) -> Connection {
+async fn connected(api: &Api, last: &watch::Sender<String>) -> Connection {
     let mut pause = FIRST_PAUSE;
     loop {
         match api.connect().await {
             Ok(connection) => return connection,
-            Err(reason) => *last = reason,
+            Err(reason) => {
+                last.send_replace(reason);
+            }
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 
-async fn ready(api: &Api, connection: &mut Connection, last: &mut String) {
+async fn ready(api: &Api, connection: &mut Connection, last: &watch::Sender<String>) {
     loop {
         match connection.get("/readyz").await {
             Ok((status, _)) if status.is_success() => return,
-            Ok((status, body)) => *last = format!("{status}: {}", unready(&body)),
+            Ok((status, body)) => {
+                last.send_replace(format!("{status}: {}", unready(&body)));
+            }
             Err(reason) => {
-                *last = reason;
+                last.send_replace(reason);
                 *connection = connected(api, last).await;
             }
         }
@@ -143,7 +154,7 @@ async fn follow_node(api: &Api, node: &str, began: Instant) {
     let path = format!("/api/v1/nodes?watch=true&resourceVersion=0&fieldSelector=metadata.name%3D{node}");
     let mut seen = Vec::new();
     loop {
-        let mut connection = connected(api, &mut String::new()).await;
+        let mut connection = connected(api, &watch::Sender::default()).await;
         if let Ok(mut watch) = connection.watch(&path).await {
             while let Ok(Some(event)) = watch.next().await {
                 for milestone in node_milestones(&event["object"]) {
@@ -193,10 +204,7 @@ mod tests {
         };
         let taint = json!([{"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}]);
         assert_eq!(node_milestones(&node("False", taint.clone())), [Milestone::NodeRegistered]);
-        assert_eq!(
-            node_milestones(&node("True", taint)),
-            [Milestone::NodeRegistered, Milestone::NodeReady]
-        );
+        assert_eq!(node_milestones(&node("True", taint)), [Milestone::NodeRegistered, Milestone::NodeReady]);
         assert_eq!(
             node_milestones(&node("True", Value::Null)),
             [Milestone::NodeRegistered, Milestone::NodeReady, Milestone::Schedulable]

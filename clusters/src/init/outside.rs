@@ -25,15 +25,8 @@ pub(super) fn run(path: &Utf8Path) -> Result<(), String> {
     let text = std::fs::read(path).map_err(|error| format!("cannot read {path}: {error}"))?;
     let plan: IsolationPlan = serde_json::from_slice(&text).map_err(|error| format!("cannot parse {path}: {error}"))?;
     start_first_process(path)?;
-    // The only child: a process whose first child was PID 1 of another namespace.
-    loop {
-        match wait(WaitOptions::empty()) {
-            Ok(_) => break,
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(format!("cannot wait for the first process: {error}")),
-        }
-    }
-    let leftovers = remove(&plan)?;
+    let dismissed = wait_for_first_process()?;
+    let leftovers = remove(&plan, dismissed)?;
     report::send(&Event::Ended { leftovers });
     Ok(())
 }
@@ -65,9 +58,21 @@ fn start_first_process(plan: &Utf8Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Removes what the cluster held outside of its namespaces. Its directory and its ledger entry are
-/// left to the harness as long as that lives: it collects the logs.
-fn remove(plan: &IsolationPlan) -> Result<Vec<String>, String> {
+/// Waits for the only child; whether it ended because its lifeline closed, and not by force.
+fn wait_for_first_process() -> Result<bool, String> {
+    loop {
+        match wait(WaitOptions::empty()) {
+            Ok(status) => return Ok(status.is_some_and(|(_, status)| status.exit_status() == Some(0))),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(format!("cannot wait for the first process: {error}")),
+        }
+    }
+}
+
+/// Removes what the cluster held outside of its namespaces. When the first process ended by force
+/// and the harness lives, the directory and the ledger entry are the harness's to remove: it may
+/// want the logs first.
+fn remove(plan: &IsolationPlan, dismissed: bool) -> Result<Vec<String>, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -76,7 +81,7 @@ fn remove(plan: &IsolationPlan) -> Result<Vec<String>, String> {
     runtime.block_on(async {
         let mut leftovers = teardown::remove_groups(&groups, REMOVAL).await;
         leftovers.extend(teardown::remove_link(&plan.link).await);
-        if leftovers.is_empty() && !plan.owner.is_alive() {
+        if leftovers.is_empty() && (dismissed || !plan.owner.is_alive()) {
             leftovers.extend(teardown::remove_directory(&plan.directory).await);
             if leftovers.is_empty() {
                 let _ = std::fs::remove_file(&plan.ledger_entry);

@@ -52,9 +52,7 @@ impl Reaper {
             .append(true)
             .open(&log)
             .map_err(|error| format!("cannot open the log {log}: {error}"))?;
-        let errors = output
-            .try_clone()
-            .map_err(|error| format!("cannot open the log {log} twice: {error}"))?;
+        let errors = output.try_clone().map_err(|error| format!("cannot open the log {log} twice: {error}"))?;
         let _starting = self.starting.lock().unwrap_or_else(PoisonError::into_inner);
         let child = command(&component.program)
             .args(&component.arguments)

@@ -55,7 +55,7 @@ pub enum EntryState {
 impl Entry {
     /// Whether the cluster is in use.
     pub fn state(&self) -> EntryState {
-        let runs = self.first_process.is_some_and(|process| process.is_alive());
+        let runs = self.first_process.is_some_and(ProcessIdentity::is_alive);
         if self.owner.is_alive() {
             EntryState::Owned
         } else if self.kept && runs {

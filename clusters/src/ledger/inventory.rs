@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, fs};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
+use super::ProcessIdentity;
 use crate::native::{GROUP_PREFIX, is_link_name};
 
 /// Everything found; each set has text that a person can act on.
@@ -86,11 +87,19 @@ impl Inventory {
     }
 }
 
+/// The kernel's name for `sandproof-cluster-init`: fifteen bytes of it.
+const SUPERVISOR: &str = "sandproof-clust";
+
 /// A process belongs to a cluster when its control group does, or when it watches over one.
+/// A zombie holds nothing.
 fn belongs(pid: &str) -> bool {
+    let number = pid.parse().unwrap_or_default();
+    if ProcessIdentity::of(number).is_none() {
+        return false;
+    }
     let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
     let program = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    groups.contains(&format!("/{GROUP_PREFIX}")) || "sandproof-cluster-init".starts_with(program.trim()) && program.len() > 9
+    groups.contains(&format!("/{GROUP_PREFIX}")) || program.trim() == SUPERVISOR
 }
 
 fn mounts_beneath(state: &Utf8Path) -> BTreeSet<Utf8PathBuf> {

@@ -23,11 +23,7 @@ pub struct Adaptation {
 /// Which bundle adjustments this host needs.
 pub(crate) fn adjustments(host: &Host) -> Adjustments {
     let limited = !host.capabilities.has(Capability::SysResource);
-    Adjustments {
-        drop_hugepage_limits: !host.hugetlb,
-        raise_oom_scores: limited,
-        clamp_resource_limits: limited,
-    }
+    Adjustments { drop_hugepage_limits: !host.hugetlb, raise_oom_scores: limited, clamp_resource_limits: limited }
 }
 
 /// The adaptations that a cluster on this host has.
@@ -42,10 +38,7 @@ pub(crate) fn named(host: &Host) -> Vec<Adaptation> {
         ));
     }
     if adjustments.raise_oom_scores {
-        named.push(adaptation(
-            "raise-oom-scores",
-            "root lacks CAP_SYS_RESOURCE, so a negative OOM score is refused",
-        ));
+        named.push(adaptation("raise-oom-scores", "root lacks CAP_SYS_RESOURCE, so a negative OOM score is refused"));
     }
     if adjustments.clamp_resource_limits {
         named.push(adaptation(

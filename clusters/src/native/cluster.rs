@@ -7,6 +7,10 @@ use std::{
     io::Write,
     mem::ManuallyDrop,
     net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -82,6 +86,8 @@ pub(crate) struct Supervision {
     lifeline: File,
     heard: watch::Receiver<Heard>,
     death: watch::Receiver<Option<ComponentDeath>>,
+    /// Set before the cluster is ended on purpose: what ends then did not die.
+    dismissed: Arc<AtomicBool>,
 }
 
 impl Cluster {
@@ -155,6 +161,7 @@ impl Cluster {
 /// Ends a cluster's processes and removes what its entry names, then the entry.
 pub(crate) async fn delete(state: &Utf8Path, entry: &Entry, supervision: Supervision) -> Deletion {
     let began = Instant::now();
+    supervision.dismissed.store(true, Ordering::Release);
     let mut leftovers = teardown::remove(entry).await;
     leftovers.extend(supervision.end().await);
     if leftovers.is_empty()
@@ -195,8 +202,15 @@ impl Supervision {
             .map_err(|error| ProviderError::FirstProcess { reason: error.to_string(), tail: Vec::new() })?;
         let (heard_sender, heard) = watch::channel(Heard::default());
         let (death_sender, death) = watch::channel(None);
-        tokio::spawn(listen(output, heard_sender, death_sender, began.elapsed()));
-        Ok(Self { child: ManuallyDrop::new(child), lifeline: lifeline.into(), heard, death })
+        let dismissed = Arc::new(AtomicBool::new(false));
+        let listener = Listener {
+            heard: heard_sender,
+            death: death_sender,
+            dismissed: Arc::clone(&dismissed),
+            offset: began.elapsed(),
+        };
+        tokio::spawn(listener.listen(output));
+        Ok(Self { child: ManuallyDrop::new(child), lifeline: lifeline.into(), heard, death, dismissed })
     }
 
     /// Number of the first process, once it has isolated itself.
@@ -221,9 +235,8 @@ impl Supervision {
     ) -> Result<Duration, ProviderError> {
         let mut heard = self.heard.clone();
         let mut death = self.death.clone();
-        let settled = |heard: &Heard| {
-            heard.milestones.get(milestone).is_some() || heard.failure.is_some() || heard.ended
-        };
+        let settled =
+            |heard: &Heard| heard.milestones.get(milestone).is_some() || heard.failure.is_some() || heard.ended;
         let wait = async {
             tokio::select! {
                 biased;
@@ -237,11 +250,14 @@ impl Supervision {
         if let Some(after) = heard.milestones.get(milestone) {
             return Ok(after);
         }
+        if let Some(reason) = heard.failure {
+            return Err(ProviderError::FirstProcess { reason, tail: logs::tails(directory) });
+        }
         if let Some(death) = self.death.borrow().clone() {
             return Err(ProviderError::Component { death: Box::new(death) });
         }
         if timely {
-            let reason = heard.failure.unwrap_or_else(|| "it ended without a word".to_owned());
+            let reason = "it ended without a word".to_owned();
             return Err(ProviderError::FirstProcess { reason, tail: logs::tails(directory) });
         }
         Err(ProviderError::Deadline {
@@ -252,8 +268,9 @@ impl Supervision {
     }
 
     /// Closes the lifeline and reaps the child.
-    async fn end(self) -> Option<String> {
-        let Self { child, lifeline, .. } = self;
+    pub(crate) async fn end(self) -> Option<String> {
+        let Self { child, lifeline, dismissed, .. } = self;
+        dismissed.store(true, Ordering::Release);
         drop(lifeline);
         let mut child = ManuallyDrop::into_inner(child);
         match tokio::time::timeout(LAST_WORDS, child.wait()).await {
@@ -270,32 +287,46 @@ impl fmt::Debug for Supervision {
     }
 }
 
-/// Turns events into states until the last process of the cluster has closed its output.
-async fn listen(
-    output: ChildStdout,
+/// Turns what a cluster's processes say into states.
+struct Listener {
     heard: watch::Sender<Heard>,
     death: watch::Sender<Option<ComponentDeath>>,
+    dismissed: Arc<AtomicBool>,
+    /// How long after the cluster was asked for the first process was started.
     offset: Duration,
-) {
-    let mut lines = BufReader::new(output).lines();
-    while let Ok(Some(line)) = lines.next_line().await {
-        let Ok(event) = serde_json::from_str(&line) else {
-            tracing::warn!(line, "the cluster's first process said something odd");
-            continue;
-        };
-        match event {
-            Event::Isolated { pid } => heard.send_modify(|heard| heard.first_process = Some(pid)),
-            Event::Reached { milestone, milliseconds } => heard.send_modify(|heard| {
-                heard.milestones.0.insert(milestone, offset + Duration::from_millis(milliseconds));
-            }),
-            Event::Died(first) => {
-                tracing::warn!(%first, "a component of the cluster ended");
-                death.send_if_modified(|known| known.is_none() && {
-                    *known = Some(first);
-                    true
-                });
+}
+
+impl Listener {
+    /// Listens until the last process of the cluster has closed its output.
+    async fn listen(self, output: ChildStdout) {
+        let mut lines = BufReader::new(output).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            match serde_json::from_str(&line) {
+                Ok(event) => self.hear(event),
+                Err(error) => tracing::warn!(line, %error, "the cluster's first process said something odd"),
             }
-            Event::Failed { reason } => heard.send_modify(|heard| heard.failure = Some(reason)),
+        }
+        self.heard.send_modify(|heard| heard.ended = true);
+        if !self.dismissed.load(Ordering::Acquire) {
+            self.mourn(ComponentDeath {
+                component: "the cluster's first process".to_owned(),
+                status: "everything in the cluster ended with it".to_owned(),
+                fatal: self.heard.borrow().failure.clone(),
+                log_tail: Vec::new(),
+            });
+        }
+        // Whoever still asks about deaths finds the channel open.
+        self.death.closed().await;
+    }
+
+    fn hear(&self, event: Event) {
+        match event {
+            Event::Isolated { pid } => self.heard.send_modify(|heard| heard.first_process = Some(pid)),
+            Event::Reached { milestone, milliseconds } => self.heard.send_modify(|heard| {
+                heard.milestones.0.insert(milestone, self.offset + Duration::from_millis(milliseconds));
+            }),
+            Event::Died(death) => self.mourn(death),
+            Event::Failed { reason } => self.heard.send_modify(|heard| heard.failure = Some(reason)),
             Event::Ended { leftovers } => {
                 if !leftovers.is_empty() {
                     tracing::warn!(?leftovers, "something of the cluster was left behind");
@@ -303,7 +334,16 @@ async fn listen(
             }
         }
     }
-    heard.send_modify(|heard| heard.ended = true);
-    // The death channel stays open as long as somebody may ask: an end is not a death.
-    death.closed().await;
+
+    /// The first death counts: the others follow from it.
+    fn mourn(&self, death: ComponentDeath) {
+        tracing::warn!(%death, "a component of the cluster ended");
+        self.death.send_if_modified(|known| {
+            let first = known.is_none();
+            if first {
+                *known = Some(death);
+            }
+            first
+        });
+    }
 }

@@ -28,10 +28,8 @@ pub(crate) fn plan(host: &Host, id: &str) -> Result<CgroupPlan, ProviderError> {
 /// On v1 the subtree lies beneath the caller's own group, whose limits it so obeys.
 fn plan_v1(found: &[CgroupHierarchy], name: &str) -> Result<CgroupPlan, ProviderError> {
     let v1 = || found.iter().filter(|hierarchy| !hierarchy.unified);
-    let missing: Vec<&str> = REQUIRED_V1
-        .into_iter()
-        .filter(|controller| !v1().any(|hierarchy| hierarchy.has(controller)))
-        .collect();
+    let missing: Vec<&str> =
+        REQUIRED_V1.into_iter().filter(|controller| !v1().any(|hierarchy| hierarchy.has(controller))).collect();
     if !missing.is_empty() {
         return Err(ProviderError::ControlGroups {
             what: format!("no cgroup v1 hierarchy is mounted for {}", missing.join(", ")),
@@ -85,21 +83,17 @@ fn hands_down(group: &Utf8Path) -> bool {
         let enabled = words(&control);
         REQUIRED_V2.iter().all(|name| enabled.iter().any(|enabled| enabled == name))
     };
-    if !has_required() && fs::write(&control, "+cpu +memory +pids").is_err() {
+    if !has_required() && (fs::write(&control, "+cpu +memory +pids").is_err() || !has_required()) {
         return false;
     }
     for controller in WELCOME_V2 {
         let _ = fs::write(&control, format!("+{controller}"));
     }
-    has_required()
+    true
 }
 
 fn words(path: &Utf8Path) -> Vec<String> {
-    fs::read_to_string(path)
-        .unwrap_or_default()
-        .split_whitespace()
-        .map(str::to_owned)
-        .collect()
+    fs::read_to_string(path).unwrap_or_default().split_whitespace().map(str::to_owned).collect()
 }
 
 #[cfg(test)]
@@ -153,17 +147,19 @@ mod tests {
             fs::create_dir(group.join("cgroup.subtree_control")).unwrap();
         }
         fs::write(mount.join("cgroup.subtree_control"), "cpu memory pids").unwrap();
-        let hierarchy = CgroupHierarchy {
+        let hierarchy = |mount: &Utf8Path| CgroupHierarchy {
             controllers: vec![],
-            mount: mount.clone(),
+            mount: mount.to_owned(),
             own: "/user.slice/session".to_owned(),
             unified: true,
         };
-        // A plain file is overwritten where the kernel would add, so only the place is checked.
-        fs::write(mount.join("cgroup.subtree_control"), "cpu memory pids").unwrap();
-        let found = own.ancestors().find(|group| group.join("cgroup.subtree_control").is_file()).unwrap();
-        assert_eq!(found, hierarchy.mount);
-        let error = plan_v2(&[], "x").unwrap_err().to_string();
-        assert!(error.contains("no cgroup v2 hierarchy"), "{error}");
+        let plan = plan_v2(&[hierarchy(&mount)], "sandproof-x").unwrap();
+        assert!(plan.unified);
+        assert_eq!(plan.hierarchies[0].directory, mount.join("sandproof-x"));
+
+        fs::remove_file(mount.join("cgroup.subtree_control")).unwrap();
+        fs::create_dir(mount.join("cgroup.subtree_control")).unwrap();
+        let error = plan_v2(&[hierarchy(&mount)], "sandproof-x").unwrap_err().to_string();
+        assert!(error.contains("hands down cpu, memory, pids"), "{error}");
     }
 }

@@ -28,11 +28,7 @@ pub(crate) fn etcd(programs: &Programs) -> ComponentPlan {
 }
 
 /// The API server.
-pub(crate) fn apiserver(
-    programs: &Programs,
-    node_address: Ipv4Addr,
-    gates: &BTreeMap<String, bool>,
-) -> ComponentPlan {
+pub(crate) fn apiserver(programs: &Programs, node_address: Ipv4Addr, gates: &BTreeMap<String, bool>) -> ComponentPlan {
     let mut arguments = vec![
         "--etcd-servers=http://127.0.0.1:2379".to_owned(),
         format!("--secure-port={API_PORT}"),
@@ -57,7 +53,9 @@ pub(crate) fn apiserver(
     component("kube-apiserver", &programs.kube_apiserver, arguments, StartCondition::AtOnce)
 }
 
-/// The controller manager, with every controller that a cluster has by default.
+/// The controller manager, with every controller that a cluster has by default. It looks for a
+/// healthy API server once a second, so starting it earlier makes it no earlier to work, and takes
+/// the processor from the API server.
 pub(crate) fn controller_manager(programs: &Programs, gates: &BTreeMap<String, bool>) -> ComponentPlan {
     let mut arguments = vec![
         format!("--kubeconfig={}", inside("kubeconfigs/controller-manager")),
@@ -65,8 +63,11 @@ pub(crate) fn controller_manager(programs: &Programs, gates: &BTreeMap<String, b
         format!("--service-account-private-key-file={}", inside("pki/service-accounts.key")),
         "--use-service-account-credentials=true".to_owned(),
         "--leader-elect=false".to_owned(),
-        "--bind-address=127.0.0.1".to_owned(),
+        // Nobody asks for its metrics, and a serving certificate would cost half a second to make.
+        "--secure-port=0".to_owned(),
         "--profiling=false".to_owned(),
+        // The default is a directory of the host, which would be made.
+        "--flex-volume-plugin-dir=/var/lib/kubelet/volume-plugins".to_owned(),
         // The taint of a fresh node goes at the first look after the node is ready: look often.
         "--node-monitor-period=250ms".to_owned(),
         // Each of some thirty controllers asks for a token before it starts.
@@ -74,24 +75,19 @@ pub(crate) fn controller_manager(programs: &Programs, gates: &BTreeMap<String, b
         "--kube-api-burst=800".to_owned(),
     ];
     arguments.extend(gates_flag(gates));
-    component(
-        "kube-controller-manager",
-        &programs.kube_controller_manager,
-        arguments,
-        StartCondition::AtOnce,
-    )
+    component("kube-controller-manager", &programs.kube_controller_manager, arguments, StartCondition::ApiReady)
 }
 
-/// The scheduler.
+/// The scheduler; started early, it would only be refused what its role does not have yet.
 pub(crate) fn scheduler(programs: &Programs, gates: &BTreeMap<String, bool>) -> ComponentPlan {
     let mut arguments = vec![
         format!("--kubeconfig={}", inside("kubeconfigs/scheduler")),
         "--leader-elect=false".to_owned(),
-        "--bind-address=127.0.0.1".to_owned(),
+        "--secure-port=0".to_owned(),
         "--profiling=false".to_owned(),
     ];
     arguments.extend(gates_flag(gates));
-    component("kube-scheduler", &programs.kube_scheduler, arguments, StartCondition::AtOnce)
+    component("kube-scheduler", &programs.kube_scheduler, arguments, StartCondition::ApiReady)
 }
 
 fn gates_flag(gates: &BTreeMap<String, bool>) -> Option<String> {

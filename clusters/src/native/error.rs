@@ -13,13 +13,17 @@ pub enum ProviderError {
     #[error("a native cluster needs root (namespaces, mounts and control groups); run this as root, or with sudo")]
     NotRoot,
     /// The name cannot be a node's.
-    #[error("{name:?} cannot name a cluster: use 1 to 40 lower-case letters, digits and hyphens, with a letter or digit at both ends")]
+    #[error(
+        "{name:?} cannot name a cluster: use 1 to 40 lower-case letters, digits and hyphens, with a letter or digit at both ends"
+    )]
     InvalidName {
         /// What was asked for.
         name: String,
     },
     /// Another cluster has the directory.
-    #[error("the directory {directory} belongs to cluster {name:?} of run {run}, which still exists; delete that cluster first (sandproof cluster down {name}) or take another name")]
+    #[error(
+        "the directory {directory} belongs to cluster {name:?} of run {run}, which still exists; delete that cluster first (sandproof cluster down {name}) or take another name"
+    )]
     NameTaken {
         /// The directory.
         directory: Utf8PathBuf,
@@ -29,7 +33,9 @@ pub enum ProviderError {
         run: String,
     },
     /// A program is not where it should be.
-    #[error("{program} is missing: {path} is not an executable file; fetch the components again, or install the package it comes from")]
+    #[error(
+        "{program} is missing: {path} is not an executable file; fetch the components again, or install the package it comes from"
+    )]
     MissingProgram {
         /// Its name.
         program: &'static str,
@@ -45,7 +51,9 @@ pub enum ProviderError {
         remedy: &'static str,
     },
     /// Every address range is in use.
-    #[error("no free /30 in {range} for the link to the cluster: {taken} are in routes or in the ledger; remove clusters that are not needed (sandproof sweep)")]
+    #[error(
+        "no free /30 in {range} for the link to the cluster: {taken} are in routes or in the ledger; remove clusters that are not needed (sandproof sweep)"
+    )]
     NoFreeSubnet {
         /// The range searched.
         range: &'static str,
@@ -120,5 +128,5 @@ impl ProviderError {
 
 /// Lines of a log beneath a message.
 fn indented(lines: &[String]) -> String {
-    lines.iter().map(|line| format!("\n    {line}")).collect()
+    lines.iter().fold(String::new(), |text, line| text + "\n    " + line)
 }

@@ -31,7 +31,7 @@ impl Files {
     pub(crate) fn write(&self, path: &str, text: impl AsRef<[u8]>) -> Result<String, ProviderError> {
         let file = self.outside(path);
         if let Some(parent) = file.parent() {
-            self.make_directory(parent)?;
+            make_directory(parent)?;
         }
         fs::File::options()
             .create(true)
@@ -55,19 +55,15 @@ impl Files {
     pub(crate) fn link(&self, path: &str, target: &Utf8Path) -> Result<String, ProviderError> {
         let link = self.outside(path);
         if let Some(parent) = link.parent() {
-            self.make_directory(parent)?;
+            make_directory(parent)?;
         }
         std::os::unix::fs::symlink(target, &link).map_err(ProviderError::io("link", &link))?;
         Ok(inside(path))
     }
+}
 
-    fn make_directory(&self, directory: &Utf8Path) -> Result<(), ProviderError> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)
-            .map_err(ProviderError::io("create", directory))
-    }
+fn make_directory(directory: &Utf8Path) -> Result<(), ProviderError> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(ProviderError::io("create", directory))
 }
 
 /// The path of a file of the directory inside the cluster's mount namespace.

@@ -75,11 +75,15 @@ impl PreparedCluster {
     /// Starts the components; resolves when the API server answers `/readyz`. The node may become
     /// ready later: see [`Cluster::reached`]. On failure the cluster is removed.
     pub async fn start(mut self, settings: NodeSettings) -> Result<Cluster, ProviderError> {
-        let ledger = Ledger::open(&self.request.state)?;
         match self.come_up(&settings).await {
             Ok(()) => Ok(Cluster::new(self.request, self.entry, self.supervision, self.adaptations)),
             Err(error) => {
-                discard(&ledger, &self.entry).await;
+                let name = self.request.name.clone();
+                let deletion = self.delete().await;
+                if !deletion.leftovers.is_empty() {
+                    let leftovers = deletion.leftovers;
+                    tracing::warn!(name, ?leftovers, "a cluster that did not come up left something behind");
+                }
                 Err(error)
             }
         }
@@ -162,7 +166,7 @@ async fn register(ledger: &Ledger, request: &ClusterRequest) -> Result<(Entry, C
         owner: ProcessIdentity::own(),
         directory: request.directory.clone(),
         link: network::link_name(&id),
-        subnet: network::free_subnet(&routes, &entries)?,
+        subnet: network::free_subnet(&id, &routes, &entries)?,
         groups: groups.hierarchies.iter().map(|subtree| subtree.directory.clone()).collect(),
         supervisor: None,
         first_process: None,
@@ -207,19 +211,31 @@ async fn isolate(
     files.write_json("plan.json", &plan)?;
     let log_path = directory.join("logs/cluster-init.log");
     let log = fs::File::create(&log_path).map_err(ProviderError::io("create", &log_path))?;
-    let child = Process::new(&request.programs.cluster_init)
-        .arg(files.outside("plan.json"))
-        .spawn(SpawnStdio { stdin: Stdio::piped(), stdout: Stdio::piped(), stderr: log.into() })?;
+    let child = Process::new(&request.programs.cluster_init).arg(files.outside("plan.json")).spawn(SpawnStdio {
+        stdin: Stdio::piped(),
+        stdout: Stdio::piped(),
+        stderr: log.into(),
+    })?;
     let mut entry = entry.clone();
     entry.supervisor = child.id().and_then(|pid| ProcessIdentity::of(i32::try_from(pid).ok()?));
     ledger.write(&entry)?;
     let supervision = Supervision::new(child, began)?;
-    supervision.reached(Milestone::Isolated, ISOLATION, directory).await?;
+    match connect(ledger, &mut entry, &supervision).await {
+        Ok(()) => Ok((entry, supervision)),
+        Err(error) => {
+            supervision.end().await;
+            Err(error)
+        }
+    }
+}
+
+/// Waits for the namespaces and makes the link into them.
+async fn connect(ledger: &Ledger, entry: &mut Entry, supervision: &Supervision) -> Result<(), ProviderError> {
+    supervision.reached(Milestone::Isolated, ISOLATION, &entry.directory).await?;
     let pid = supervision.first_process().unwrap_or_default();
     entry.first_process = ProcessIdentity::of(pid);
-    ledger.write(&entry)?;
-    network::connect(&entry, pid).await?;
-    Ok((entry, supervision))
+    ledger.write(entry)?;
+    network::connect(entry, pid).await
 }
 
 /// Removes a cluster that did not come up. What resists stays in the ledger, for a sweep.

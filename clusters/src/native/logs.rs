@@ -22,10 +22,7 @@ pub(crate) async fn collect(directory: &Utf8Path, to: &Utf8Path) -> Result<(), P
         }
         Ok(())
     });
-    copied
-        .await
-        .unwrap_or_else(|error| Err(io::Error::other(error)))
-        .map_err(ProviderError::io("copy logs to", target))
+    copied.await.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(ProviderError::io("copy logs to", target))
 }
 
 /// Copies regular files; what vanishes meanwhile was rotated or removed.
@@ -58,10 +55,8 @@ pub(crate) fn tails(directory: &Utf8Path) -> Vec<String> {
     let Ok(entries) = fs::read_dir(directory.join("logs")) else {
         return tails;
     };
-    let mut logs: Vec<Utf8PathBuf> = entries
-        .flatten()
-        .filter_map(|entry| Utf8PathBuf::from_path_buf(entry.path()).ok())
-        .collect();
+    let mut logs: Vec<Utf8PathBuf> =
+        entries.flatten().filter_map(|entry| Utf8PathBuf::from_path_buf(entry.path()).ok()).collect();
     logs.sort();
     for log in logs {
         let (_, lines) = crate::init::read_log_tail(&log);

@@ -33,12 +33,14 @@ pub fn is_link_name(name: &str) -> bool {
 }
 
 /// A network of the range that no route and no other cluster uses. `routes` is the text of
-/// `/proc/net/route`; call it under the ledger's lock.
-pub(crate) fn free_subnet(routes: &str, entries: &[Entry]) -> Result<Ipv4Addr, ProviderError> {
+/// `/proc/net/route`; call it under the ledger's lock. The search begins at a place of the
+/// cluster's own, because runs with another state directory have another lock.
+pub(crate) fn free_subnet(id: &str, routes: &str, entries: &[Entry]) -> Result<Ipv4Addr, ProviderError> {
     let used = parse_routes(routes);
     let reserved: HashSet<u32> = entries.iter().map(|entry| u32::from(entry.subnet)).collect();
+    let first = u32::from_str_radix(id, 16).unwrap_or_default();
     (0..NETWORKS)
-        .map(|index| FIRST + index * 4)
+        .map(|step| FIRST + first.wrapping_add(step) % NETWORKS * 4)
         .find(|network| {
             let overlaps = |&(address, mask): &(u32, u32)| {
                 let mask = mask & prefix_mask();
@@ -91,7 +93,7 @@ mod tests {
     #[test]
     fn the_first_free_network_is_taken() {
         let routes = format!("{HEADER}eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n");
-        assert_eq!(free_subnet(&routes, &[]).unwrap().to_string(), "198.18.0.0");
+        assert_eq!(free_subnet("00008000", &routes, &[]).unwrap().to_string(), "198.18.0.0");
     }
 
     #[test]
@@ -101,14 +103,21 @@ mod tests {
             "{HEADER}spx\t000012C6\t00000000\t0001\t0\t0\t0\tF8FFFFFF\t0\t0\t0\n\
              spy\t090012C6\t00000000\t0005\t0\t0\t0\tFFFFFFFF\t0\t0\t0\n"
         );
-        assert_eq!(free_subnet(&routes, &[]).unwrap().to_string(), "198.18.0.12");
+        assert_eq!(free_subnet("00008000", &routes, &[]).unwrap().to_string(), "198.18.0.12");
     }
 
     #[test]
     fn a_route_over_the_whole_range_leaves_nothing() {
         let routes = format!("{HEADER}vpn\t000012C6\t00000000\t0001\t0\t0\t0\t0000FEFF\t0\t0\t0\n");
-        let error = free_subnet(&routes, &[]).unwrap_err().to_string();
+        let error = free_subnet("00008000", &routes, &[]).unwrap_err().to_string();
         assert!(error.contains("198.18.0.0/15"), "{error}");
+    }
+
+    #[test]
+    fn two_clusters_begin_at_different_places() {
+        let of = |id| free_subnet(id, HEADER, &[]).unwrap().to_string();
+        assert_eq!(of("00000001"), "198.18.0.4");
+        assert_eq!(of("ffffffff"), "198.19.255.252");
     }
 
     #[test]

@@ -65,7 +65,7 @@ fn kubelet_configuration(gates: &BTreeMap<String, bool>) -> Value {
         "imageGCHighThresholdPercent": 100,
         "kubeAPIBurst": 400,
         "kubeAPIQPS": 200,
-        "localStorageCapacityIsolation": false,
+        "localStorageCapacityIsolation": true,
         "makeIPTablesUtilChains": false,
         "oomScoreAdj": 0,
         "podLogsDir": "/var/log/pods",
@@ -74,6 +74,8 @@ fn kubelet_configuration(gates: &BTreeMap<String, bool>) -> Value {
         "registryPullQPS": 0,
         "resolvConf": "",
         "serializeImagePulls": false,
+        "tlsCertFile": inside("pki/kubelet.crt"),
+        "tlsPrivateKeyFile": inside("pki/kubelet.key"),
         "volumePluginDir": "/var/lib/kubelet/volume-plugins",
     })
 }

@@ -25,6 +25,7 @@ pub(crate) struct Pki {
     /// The one authority, for servers and clients.
     pub(crate) authority: String,
     pub(crate) apiserver: Credential,
+    pub(crate) kubelet: Credential,
     /// The API server towards the kubelet.
     pub(crate) kubelet_client: Credential,
     pub(crate) administrator: Credential,
@@ -49,7 +50,19 @@ impl Pki {
         let authority = Authority::new()?;
         let accounts = key("service accounts")?;
         Ok(Self {
-            apiserver: authority.server(node, node_address)?,
+            apiserver: authority.server(
+                "kube-apiserver",
+                &[
+                    node,
+                    "localhost",
+                    "kubernetes",
+                    "kubernetes.default",
+                    "kubernetes.default.svc",
+                    "kubernetes.default.svc.cluster.local",
+                ],
+                &[Ipv4Addr::LOCALHOST, node_address, API_SERVICE],
+            )?,
+            kubelet: authority.server("kubelet", &[node], &[node_address])?,
             kubelet_client: authority.client("kube-apiserver-kubelet-client", Some("system:masters"))?,
             administrator: authority.client("kubernetes-admin", Some("system:masters"))?,
             controller_manager: authority.client("system:kube-controller-manager", None)?,
@@ -80,24 +93,15 @@ impl Authority<'_> {
         self.sign(user, parameters)
     }
 
-    fn server(&self, node: &str, node_address: Ipv4Addr) -> Result<Credential, ProviderError> {
-        let mut parameters = parameters("kube-apiserver", None, self.today);
-        let names = [
-            node.to_owned(),
-            "localhost".to_owned(),
-            "kubernetes".to_owned(),
-            "kubernetes.default".to_owned(),
-            "kubernetes.default.svc".to_owned(),
-            "kubernetes.default.svc.cluster.local".to_owned(),
-            Ipv4Addr::LOCALHOST.to_string(),
-            node_address.to_string(),
-            API_SERVICE.to_string(),
-        ];
+    fn server(&self, what: &str, names: &[&str], addresses: &[Ipv4Addr]) -> Result<Credential, ProviderError> {
+        let mut parameters = parameters(what, None, self.today);
+        let names: Vec<String> =
+            names.iter().map(ToString::to_string).chain(addresses.iter().map(ToString::to_string)).collect();
         parameters.subject_alt_names = CertificateParams::new(names)
-            .map_err(|source| ProviderError::Certificate { what: "kube-apiserver".to_owned(), source })?
+            .map_err(|source| ProviderError::Certificate { what: what.to_owned(), source })?
             .subject_alt_names;
         parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        self.sign("kube-apiserver", parameters)
+        self.sign(what, parameters)
     }
 
     fn sign(&self, what: &str, mut parameters: CertificateParams) -> Result<Credential, ProviderError> {

@@ -65,6 +65,8 @@ pub(crate) struct StartPlan {
     pub(crate) host_address: Ipv4Addr,
     /// Length of the prefix of the link's network.
     pub(crate) prefix: u8,
+    /// The range of pod addresses.
+    pub(crate) pod_range: String,
     /// The components in the order in which they are started.
     pub(crate) components: Vec<ComponentPlan>,
     /// Objects to create as soon as the API server answers.
@@ -210,9 +212,7 @@ impl Command {
 
     /// The command of a line; unknown lines have none.
     pub(crate) fn parse(line: &str) -> Option<Self> {
-        [Self::Start, Self::Keep]
-            .into_iter()
-            .find(|command| command.word() == line.trim())
+        [Self::Start, Self::Keep].into_iter().find(|command| command.word() == line.trim())
     }
 }
 

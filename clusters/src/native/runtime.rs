@@ -151,9 +151,7 @@ fn pod_network() -> serde_json::Value {
 
 /// Whether the directory has the plugins that the network names.
 pub(crate) fn missing_plugin(directory: &Utf8Path) -> Option<&'static str> {
-    ["bridge", "host-local", "loopback", "portmap"]
-        .into_iter()
-        .find(|plugin| !directory.join(plugin).is_file())
+    ["bridge", "host-local", "loopback", "portmap"].into_iter().find(|plugin| !directory.join(plugin).is_file())
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use camino::Utf8Path;
 
 use super::{
-    API_DEADLINE_SECONDS, API_PORT, ClusterRequest, NodeSettings, ProviderError, control_plane, dns,
+    API_DEADLINE_SECONDS, API_PORT, ClusterRequest, NodeSettings, POD_RANGE, ProviderError, control_plane, dns,
     files::{Files, inside},
     kubeconfig, network, node,
     pki::{Credential, Pki},
@@ -41,6 +41,7 @@ pub(crate) fn write(request: &ClusterRequest, entry: &Entry, settings: &NodeSett
         node_address: address,
         host_address: entry.host_address(),
         prefix: network::PREFIX,
+        pod_range: POD_RANGE.to_owned(),
         components: vec![
             control_plane::etcd(programs),
             control_plane::apiserver(programs, address, gates),
@@ -68,8 +69,9 @@ fn write_certificates(files: &Files, pki: &Pki) -> Result<(), ProviderError> {
     files.write("pki/ca.crt", &pki.authority)?;
     files.write("pki/service-accounts.pub", &pki.service_accounts.certificate)?;
     files.write("pki/service-accounts.key", &pki.service_accounts.key)?;
-    let pairs: [(&str, &Credential); 3] = [
+    let pairs: [(&str, &Credential); 4] = [
         ("apiserver", &pki.apiserver),
+        ("kubelet", &pki.kubelet),
         ("apiserver-kubelet-client", &pki.kubelet_client),
         ("admin", &pki.administrator),
     ];

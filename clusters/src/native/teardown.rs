@@ -11,7 +11,10 @@ use std::{
 use camino::{Utf8Path, Utf8PathBuf};
 use tokio::io::{Interest, unix::AsyncFd};
 
-use crate::{ledger::Entry, process::Process};
+use crate::{
+    ledger::{Entry, ProcessIdentity},
+    process::Process,
+};
 
 /// How long the processes of a killed cluster may take to end.
 const DEATH: Duration = Duration::from_secs(10);
@@ -36,7 +39,7 @@ pub(crate) async fn remove(entry: &Entry) -> Vec<String> {
 async fn end_processes(entry: &Entry) -> Vec<String> {
     let deadline = tokio::time::Instant::now() + DEATH;
     let mut leftovers = Vec::new();
-    let first = entry.first_process.and_then(|process| process.kill());
+    let first = entry.first_process.and_then(ProcessIdentity::kill);
     if let Some(process) = entry.supervisor {
         // It ends by itself once the first process has; without one it has nothing to wait for.
         let handle = if first.is_some() { process.watch() } else { process.kill() };

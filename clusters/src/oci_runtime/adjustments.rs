@@ -93,10 +93,7 @@ fn clamp(limit: &mut Value, hard_limit: impl Fn(&str) -> Option<u64>) -> bool {
 }
 
 fn hard_limit(name: &str) -> Option<u64> {
-    RESOURCES
-        .iter()
-        .find(|(known, _)| *known == name)
-        .and_then(|(_, resource)| getrlimit(*resource).maximum)
+    RESOURCES.iter().find(|(known, _)| *known == name).and_then(|(_, resource)| getrlimit(*resource).maximum)
 }
 
 #[cfg(test)]

@@ -72,8 +72,8 @@ pub(super) struct Question<'a> {
 /// What the gate does with a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Decision {
-    /// It passes, for this user (`None` is anonymous).
-    Allow(Option<String>),
+    /// It passes.
+    Allow,
     /// 401 with a challenge.
     Challenge {
         /// The `error` parameter of a bearer challenge.
@@ -96,12 +96,20 @@ pub(super) struct Accounts {
 }
 
 impl Presented {
+    /// The user whose credentials were right; `None` is anonymous.
+    pub(super) fn authenticated(&self) -> Option<String> {
+        match self {
+            Self::User(name) => Some(name.clone()),
+            Self::Token(grant) => grant.user.clone(),
+            Self::Nothing | Self::Wrong(_) | Self::StaleToken | Self::Malformed => None,
+        }
+    }
+
     /// The user name that was tried, right or wrong.
     pub(super) fn user_name(&self) -> Option<String> {
         match self {
-            Self::User(name) | Self::Wrong(name) => Some(name.clone()),
-            Self::Token(grant) => grant.user.clone(),
-            Self::Nothing | Self::StaleToken | Self::Malformed => None,
+            Self::Wrong(name) => Some(name.clone()),
+            _ => self.authenticated(),
         }
     }
 }
@@ -173,14 +181,12 @@ fn decide_basic(question: &Question<'_>) -> Decision {
     };
     match (question.repository, user) {
         (None, None) => challenge("no credentials".to_owned()),
-        (Some(_), user) if question.action == Action::Pull && may_pull(question.access, user) => {
-            Decision::Allow(user.map(str::to_owned))
-        }
-        (None, Some(user)) => Decision::Allow(Some(user.to_owned())),
+        (None, Some(_)) => Decision::Allow,
+        (Some(_), user) if question.action == Action::Pull && may_pull(question.access, user) => Decision::Allow,
         (Some(_), None) => challenge("no credentials for a private repository".to_owned()),
-        (Some(_), Some(user)) => Decision::Deny {
-            reason: format!("\"{user}\" has no grant to {}", question.action.scope_word()),
-        },
+        (Some(_), Some(user)) => {
+            Decision::Deny { reason: format!("\"{user}\" has no grant to {}", question.action.scope_word()) }
+        }
     }
 }
 
@@ -198,10 +204,10 @@ fn decide_bearer(question: &Question<'_>) -> Decision {
         Presented::Malformed => return challenge(None, "the authorization header cannot be read".to_owned()),
     };
     let Some(repository) = question.repository else {
-        return Decision::Allow(grant.user.clone());
+        return Decision::Allow;
     };
     if question.action == Action::Pull && grant.allows_pull(repository) {
-        return Decision::Allow(grant.user.clone());
+        return Decision::Allow;
     }
     let holder = grant.user.as_ref().map_or_else(|| "anonymous".to_owned(), |user| format!("\"{user}\""));
     challenge(

@@ -1,6 +1,6 @@
 //! The process of the registry behind the gate: the `distribution` project's own program.
 
-use std::{collections::VecDeque, io, process::Stdio, time::Duration};
+use std::{collections::VecDeque, io, process::Stdio, sync::mpsc, time::Duration};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::json;
@@ -31,6 +31,10 @@ const SOCKET: &str = "registry.sock";
 /// The directory of the images inside the private directory.
 const STORAGE: &str = "storage";
 
+/// Mounts a file system in memory on `$0` and becomes the program that the arguments name. One
+/// process becomes the next, so that the kernel's order to kill it stays in force.
+const MOUNT_THEN_RUN: &str = r#"mount -t tmpfs -o mode=0700 sandproof "$0" && exec "$@""#;
+
 /// Why the registry process could not be started.
 #[derive(Debug, Error)]
 pub enum DistributionError {
@@ -45,6 +49,9 @@ pub enum DistributionError {
     /// The program could not be started.
     #[error("cannot start the registry: {0}")]
     Start(#[from] ProcessError),
+    /// The thread that starts it could not be started or ended early.
+    #[error("cannot start the thread that starts the registry: {0}")]
+    Thread(io::Error),
     /// It ended, or was not ready in time.
     #[error("the registry {program} did not become ready: {found}; its last words: {log}")]
     NotReady {
@@ -63,31 +70,37 @@ pub(super) struct Distribution {
     death: watch::Receiver<Option<String>>,
     stop: CancellationToken,
     supervisor: JoinHandle<()>,
+    /// The thread that started the process lives until this is dropped.
+    _parent: mpsc::Sender<()>,
 }
 
 impl Distribution {
     /// Starts `program` with its configuration, log and socket in `directory`.
     ///
     /// The process dies with this one: it is killed when the handle is dropped, and the kernel
-    /// kills it when the thread that started it ends, whatever ended that.
+    /// kills it when this process ends, whatever ended it.
     pub(super) async fn start(program: &Utf8Path, directory: &Utf8Path) -> Result<Self, DistributionError> {
         let failed = |source| DistributionError::Directory { directory: directory.to_owned(), source };
         write_configuration(directory).await.map_err(failed)?;
+        // The program runs inside of it, so a relative path would not find it again.
+        let directory = &directory.canonicalize_utf8().map_err(failed)?;
         let log = fs_err::tokio::File::create(directory.join("registry.log")).await.map_err(failed)?;
         let program = program.canonicalize_utf8().map_err(failed)?;
-        let mut child = Process::new("setpriv")
-            .args(["--pdeathsig", "KILL", program.as_str(), "serve", "config.yml"])
+        let process = Process::new("setpriv")
+            .args(["--pdeathsig", "KILL"])
+            .args(storage_words(directory).await)
+            .args([program.as_str(), "serve", "config.yml"])
             .env("REGISTRY_HTTP_SECRET", random_word())
             // Otherwise it looks for a collector of traces and complains for ever.
             .env("OTEL_TRACES_EXPORTER", "none")
-            .current_dir(directory)
-            .spawn(SpawnStdio { stdin: Stdio::null(), stdout: Stdio::null(), stderr: Stdio::piped() })?;
+            .current_dir(directory);
+        let (mut child, parent) = spawn_from_lasting_thread(process).await?;
         let stop = CancellationToken::new();
         let (report, death) = watch::channel(None);
         let (ready, is_ready) = oneshot::channel();
         let stderr = child.stderr.take();
         let supervisor = tokio::spawn(supervise(child, stderr, log, ready, report, stop.clone()));
-        let mut distribution = Self { directory: directory.to_owned(), death, stop, supervisor };
+        let mut distribution = Self { directory: directory.to_owned(), death, stop, supervisor, _parent: parent };
         let found = match tokio::time::timeout(START_DEADLINE, is_ready).await {
             Ok(Ok(())) => return Ok(distribution),
             Ok(Err(_)) => "it ended".to_owned(),
@@ -127,12 +140,33 @@ impl Drop for Distribution {
     }
 }
 
+/// Starts a process from a thread that lives until the returned sender is dropped: the kernel's
+/// order to kill the process belongs to the thread that started it, and a thread of the runtime
+/// may end before the runtime does.
+async fn spawn_from_lasting_thread(process: Process) -> Result<(Child, mpsc::Sender<()>), DistributionError> {
+    let (keeper, kept) = mpsc::channel();
+    let (answer, spawned) = oneshot::channel();
+    let runtime = tokio::runtime::Handle::current();
+    let parent = move || {
+        let entered = runtime.enter();
+        let stdio = SpawnStdio { stdin: Stdio::null(), stdout: Stdio::null(), stderr: Stdio::piped() };
+        // A start that nobody waits for any more drops the child, which kills it.
+        let _ = answer.send(process.spawn(stdio));
+        drop(entered);
+        // An error here is the end: the sender was dropped.
+        let _ = kept.recv();
+    };
+    std::thread::Builder::new().name("registry-parent".to_owned()).spawn(parent).map_err(DistributionError::Thread)?;
+    let child = spawned.await.map_err(|error| DistributionError::Thread(io::Error::other(error)))??;
+    Ok((child, keeper))
+}
+
 async fn write_configuration(directory: &Utf8Path) -> io::Result<()> {
-    fs_err::tokio::create_dir_all(directory).await?;
+    fs_err::tokio::create_dir_all(directory.join(STORAGE)).await?;
     let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
     fs_err::tokio::set_permissions(directory, private).await?;
-    // JSON is YAML. The images live in files: the storage in memory copies a blob again for
-    // each piece that arrives, which takes 40 s for 75 MB.
+    // JSON is YAML. The program's own storage in memory copies a blob again for each piece that
+    // arrives, which takes 40 s for 75 MB.
     let configuration = json!({
         "version": "0.1",
         "log": {"level": "info", "formatter": "json", "accesslog": {"disabled": true}},
@@ -144,6 +178,21 @@ async fn write_configuration(directory: &Utf8Path) -> io::Result<()> {
         "http": {"net": "unix", "addr": SOCKET, "relativeurls": true},
     });
     fs_err::tokio::write(directory.join("config.yml"), configuration.to_string()).await
+}
+
+/// The words that give the program a storage in memory where this host allows it.
+///
+/// A file system in memory, mounted where only the program sees it, vanishes with the program.
+/// On a disk each push of a small image waits 40 ms for the disk instead of 5 ms.
+async fn storage_words(directory: &Utf8Path) -> Vec<String> {
+    let storage = directory.join(STORAGE);
+    let words = ["unshare", "--mount", "sh", "-c", MOUNT_THEN_RUN, storage.as_str()];
+    let tried = Process::new(words[0]).args(&words[1..]).arg("true").deadline(START_DEADLINE).run().await;
+    if let Err(error) = tried {
+        tracing::info!(%error, "the registry keeps its images on disk");
+        return Vec::new();
+    }
+    words.into_iter().map(str::to_owned).collect()
 }
 
 async fn supervise(

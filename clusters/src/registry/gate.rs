@@ -98,20 +98,16 @@ impl Gate {
         };
         describe(&mut record, &target);
         match (origin, target) {
-            (Origin::Listener { kind, .. }, Target::Token) => {
-                Ok(if kind.scheme() == Scheme::Bearer {
-                    self.give_token(record, request).await
-                } else {
-                    self.refuse(record, Refusal::Unknown)
-                })
-            }
+            (Origin::Listener { kind, .. }, Target::Token) => Ok(if kind.scheme() == Scheme::Bearer {
+                self.give_token(record, request).await
+            } else {
+                self.refuse(record, Refusal::Unknown)
+            }),
             (Origin::Harness, target) => {
                 record.user = Some(HARNESS.to_owned());
                 Ok(self.pass(record, &target, request, None).await)
             }
-            (Origin::Listener { address, kind }, target) => {
-                self.judge(record, (address, kind), &target, request).await
-            }
+            (Origin::Listener { address, kind }, target) => self.judge(record, (address, kind), &target, request).await,
         }
     }
 
@@ -129,6 +125,7 @@ impl Gate {
             let accounts = self.accounts.read().unwrap_or_else(PoisonError::into_inner);
             let presented = self.presented(&accounts, request.headers());
             record.credentials_presented = presented.user_name();
+            record.user = presented.authenticated();
             decide(&Question {
                 scheme: kind.scheme(),
                 action,
@@ -156,20 +153,15 @@ impl Gate {
             Some(Failure::WrongDigest) | None => {}
         }
         Ok(match decision {
-            Decision::Allow(user) => {
-                record.user = user;
-                self.pass(record, target, request, failure).await
-            }
+            Decision::Allow => self.pass(record, target, request, failure).await,
             Decision::Challenge { error, reason } => {
                 let challenge = match kind.scheme() {
                     Scheme::Basic => format!("Basic realm=\"{SERVICE}\""),
-                    Scheme::Bearer => {
-                        bearer_challenge(&kind.url(address), repository.as_deref(), action, error)
-                    }
+                    Scheme::Bearer => bearer_challenge(&kind.url(address), repository.as_deref(), action, error),
                 };
-                self.finish(record, answer::unauthorized(&challenge), &reason)
+                self.finish(record, answer::unauthorized(&challenge, repository.as_deref(), action), &reason)
             }
-            Decision::Deny { reason } => self.finish(record, answer::denied(), &reason),
+            Decision::Deny { reason } => self.finish(record, answer::denied(repository.as_deref(), action), &reason),
         })
     }
 
@@ -187,10 +179,7 @@ impl Gate {
         head.headers.insert(HOST, HeaderValue::from_static("registry"));
         head.version = Version::HTTP_11;
         // Only the path and query: a client may have sent an absolute address.
-        head.uri = head
-            .uri
-            .path_and_query()
-            .map_or_else(Uri::default, |path| Uri::from(path.clone()));
+        head.uri = head.uri.path_and_query().map_or_else(Uri::default, |path| Uri::from(path.clone()));
         match self.upstream.send(Request::from_parts(head, body)).await {
             Ok(response) => {
                 let (mut head, body) = response.into_parts();
@@ -239,11 +228,7 @@ impl Gate {
                 (Some("password"), Some(name), Some(password)) => accounts.check(name, password),
                 (Some(_), ..) => Presented::Malformed,
             };
-            let user = match &presented {
-                Presented::User(name) => Some(name.as_str()),
-                _ => None,
-            };
-            let entitled = accounts.entitled(user, &wanted.scopes);
+            let entitled = accounts.entitled(presented.authenticated().as_deref(), &wanted.scopes);
             (presented, entitled)
         };
         record.credentials_presented = presented.user_name();
@@ -251,8 +236,7 @@ impl Gate {
             Presented::Nothing | Presented::User(_) => {
                 record.user = record.credentials_presented.clone();
                 let grant = TokenGrant { user: record.user.clone(), scopes: entitled.clone() };
-                let token =
-                    self.tokens.lock().unwrap_or_else(PoisonError::into_inner).issue(grant, Instant::now());
+                let token = self.tokens.lock().unwrap_or_else(PoisonError::into_inner).issue(grant, Instant::now());
                 let reason = (entitled.len() < wanted.scopes.len()).then(|| "not every scope was granted".to_owned());
                 (answer::json_answer(StatusCode::OK, &TokenAnswer::new(token, &entitled)), reason)
             }
@@ -331,14 +315,10 @@ fn describe(record: &mut RequestRecord, target: &Target) {
 }
 
 fn bearer_challenge(url: &str, repository: Option<&str>, action: Action, error: Option<&str>) -> String {
-    let mut challenge = format!("Bearer realm=\"{url}/token\",service=\"{SERVICE}\"");
-    if let Some(repository) = repository {
-        challenge += &format!(",scope=\"repository:{repository}:{}\"", action.scope_word());
-    }
-    if let Some(error) = error {
-        challenge += &format!(",error=\"{error}\"");
-    }
-    challenge
+    let scope = repository.map(|name| format!(",scope=\"repository:{name}:{}\"", action.scope_word()));
+    let error = error.map(|error| format!(",error=\"{error}\""));
+    let (scope, error) = (scope.unwrap_or_default(), error.unwrap_or_default());
+    format!("Bearer realm=\"{url}/token\",service=\"{SERVICE}\"{scope}{error}")
 }
 
 /// Removes what belongs to one connection; hyper frames each side's bodies itself.

@@ -28,7 +28,7 @@ use super::{
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(15);
 
 /// How long a connection may stay without the head of a next request.
-const IDLE_DEADLINE: Duration = Duration::from_secs(120);
+const IDLE_DEADLINE: Duration = Duration::from_mins(2);
 
 /// The wait before the next accept after one failed, as when all file descriptors are in use.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

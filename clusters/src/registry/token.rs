@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::{secret::random_word, target::is_repository_name};
 
 /// How long a token is good: 300 s (the specification's minimum is 60 s).
-pub(super) const TOKEN_LIFETIME: Duration = Duration::from_secs(300);
+pub(super) const TOKEN_LIFETIME: Duration = Duration::from_mins(5);
 
 /// What a token was asked for or opens: actions on one repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,7 +109,14 @@ impl TokenRequest {
             let value = form_decoded(value);
             match form_decoded(key).as_str() {
                 // Several scopes come as repeated fields (GET) or separated by spaces (POST).
-                "scope" => request.scopes.extend(value.split(' ').filter_map(Scope::parse)),
+                // CRI-O's client repeats one when it asks again.
+                "scope" => {
+                    for scope in value.split(' ').filter_map(Scope::parse) {
+                        if !request.scopes.contains(&scope) {
+                            request.scopes.push(scope);
+                        }
+                    }
+                }
                 "grant_type" => request.grant_type = Some(value),
                 "username" => request.username = Some(value),
                 "password" => request.password = Some(value),
@@ -123,10 +130,8 @@ impl TokenRequest {
 impl TokenAnswer {
     /// The answer that hands out `token`, which opens `scopes`.
     pub(super) fn new(token: String, scopes: &[Scope]) -> Self {
-        let scope: Vec<String> = scopes
-            .iter()
-            .map(|scope| format!("repository:{}:{}", scope.repository, scope.actions.join(",")))
-            .collect();
+        let scope: Vec<String> =
+            scopes.iter().map(|scope| format!("repository:{}:{}", scope.repository, scope.actions.join(","))).collect();
         Self {
             access_token: token.clone(),
             token,
@@ -189,7 +194,7 @@ mod tests {
     #[test]
     fn a_request_has_scopes_from_repeated_fields_and_from_one_field() {
         let expected = vec![scope("a", &["pull"]), scope("b", &["pull", "push"])];
-        let repeated = "service=x&scope=repository%3Aa%3Apull&scope=repository:b:pull%2Cpush";
+        let repeated = "service=x&scope=repository%3Aa%3Apull&scope=repository:b:pull%2Cpush&scope=repository:a:pull";
         let one = "scope=repository%3Aa%3Apull+repository%3Ab%3Apull%2Cpush";
         assert_eq!(TokenRequest::parse(repeated).scopes, expected);
         assert_eq!(TokenRequest::parse(one).scopes, expected);

@@ -19,7 +19,7 @@ use tokio::net::UnixStream;
 pub(super) type Body = UnsyncBoxBody<Bytes, io::Error>;
 
 /// From the end of a request's head to the head of its answer; an upload's body lies in between.
-const ANSWER_DEADLINE: Duration = Duration::from_secs(300);
+const ANSWER_DEADLINE: Duration = Duration::from_mins(5);
 
 /// The registry behind the gate.
 pub(super) struct Upstream {
@@ -51,9 +51,7 @@ impl Upstream {
 
     /// Sends a request and returns the answer as soon as its head is there.
     pub(super) async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, UpstreamError> {
-        tokio::time::timeout(ANSWER_DEADLINE, self.exchange(request))
-            .await
-            .unwrap_or(Err(UpstreamError::Deadline))
+        tokio::time::timeout(ANSWER_DEADLINE, self.exchange(request)).await.unwrap_or(Err(UpstreamError::Deadline))
     }
 
     async fn exchange(&self, request: Request<Body>) -> Result<Response<Incoming>, UpstreamError> {

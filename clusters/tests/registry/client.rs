@@ -7,11 +7,11 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
-use sandproof_clusters::images::MANIFEST_MEDIA_TYPE;
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, ServerName, pem::PemObject},
 };
+use sandproof_clusters::images::MANIFEST_MEDIA_TYPE;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,

@@ -17,7 +17,9 @@ use client::{Answer, Client};
 use http::StatusCode;
 use sandproof_clusters::{
     images::{Image, ImageBuilder},
-    registry::{Access, Failure, ListenerKind, Pushed, Registry, RegistryOptions, RequestKind, random_word},
+    registry::{
+        Access, Failure, ListenerKind, Pushed, Registry, RegistryError, RegistryOptions, RequestKind, random_word,
+    },
 };
 use sha2::{Digest, Sha256};
 
@@ -69,11 +71,7 @@ impl Scene {
 
     async fn client(&self, kind: ListenerKind) -> Client {
         let address = self.registry.listen(LOOPBACK, kind).await.unwrap();
-        if kind.is_tls() {
-            Client::tls(address, self.registry.ca_pem())
-        } else {
-            Client::plain(address)
-        }
+        if kind.is_tls() { Client::tls(address, self.registry.ca_pem()) } else { Client::plain(address) }
     }
 
     /// Fetches manifest, configuration and layer and compares all digests.
@@ -115,7 +113,10 @@ async fn basic_listeners_ask_for_a_password_where_one_is_needed() {
         assert_error(&refused, 401, "UNAUTHORIZED");
         assert_eq!(refused.challenge(), "Basic realm=\"sandproof\"");
         assert_error(&anonymous.user("alice", "wrong").get(manifest).await, 401, "UNAUTHORIZED");
-        assert_error(&anonymous.user("bob", &scene.password).get(manifest).await, 403, "DENIED");
+        let denied = anonymous.user("bob", &scene.password).get(manifest).await;
+        assert_error(&denied, 403, "DENIED");
+        let detail = &denied.json()["errors"][0]["detail"][0];
+        assert_eq!((&detail["Name"], &detail["Action"]), (&"private/app".into(), &"pull".into()));
         let alice = anonymous.user("alice", &scene.password);
         assert_eq!(alice.get("/v2/").await.status, StatusCode::OK);
         scene.pull(&alice, "private/app").await;
@@ -306,21 +307,19 @@ async fn a_layer_is_uploaded_once_however_many_push_it() {
                 pushed
             })
         });
-        let pushed: Vec<Pushed> =
-            futures::future::join_all(pushes).await.into_iter().map(Result::unwrap).collect();
+        let pushed: Vec<Pushed> = futures::future::join_all(pushes).await.into_iter().map(Result::unwrap).collect();
         let mut digests: Vec<&str> = pushed.iter().map(|pushed| pushed.digest.as_str()).collect();
         digests.dedup();
         assert_eq!(digests.len(), 8);
         assert_eq!(pushed[3].reference("10.0.0.1:5000"), "10.0.0.1:5000/many/app3:v1");
         let records = registry.all_requests().split_off(before);
-        let layer = base.layers()[0].digest();
-        let asked = records
-            .iter()
-            .filter(|record| record.kind == RequestKind::Blob && record.reference.as_deref() == Some(layer))
-            .count();
-        assert_eq!(asked, 1, "only the first push asks for the layer");
         let uploads = records.iter().filter(|record| record.kind == RequestKind::Blob && record.method == "PUT");
         assert_eq!(uploads.count(), 9, "the layer once, and eight configurations");
+        registry.grant("many/app7", Access::Public);
+        let client = Client::plain(registry.listen(LOOPBACK, ListenerKind::PlainBasic).await.unwrap());
+        let layer = base.layers()[0].digest();
+        let blob = client.get(&format!("/v2/many/app7/blobs/{layer}")).await;
+        assert_eq!(digest_of(&blob.body), layer, "the layer was mounted");
         let error = registry.push(&base, "Many/App", "v1").await.unwrap_err().to_string();
         assert!(error.contains("Many/App:v1"), "{error}");
     }
@@ -361,14 +360,26 @@ async fn a_registry_behind_the_gate_that_is_gone_is_a_502() {
     assert!(record.reason.unwrap().contains("cannot connect"));
 }
 
+/// Starts a shell script in the place of the registry program.
+async fn start_script(script: &str) -> Result<Registry, RegistryError> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = Utf8Path::from_path(directory.path()).unwrap().to_owned();
+    // The program is called as `registry serve config.yml`, which makes a shell read the file `serve`.
+    fs_err::write(path.join("serve"), script).unwrap();
+    Registry::start(RegistryOptions { distribution: "/bin/sh".into(), directory: path }).await
+}
+
+#[tokio::test]
+async fn a_registry_process_that_ends_by_itself_is_reported() {
+    let registry = start_script("echo listening on a socket >&2; echo out of luck >&2; exit 3").await.unwrap();
+    let mut death = registry.death().unwrap();
+    let report = tokio::time::timeout(Duration::from_secs(20), death.wait_for(Option::is_some)).await.unwrap();
+    let report = report.unwrap().clone().unwrap();
+    assert!(report.contains("ended by itself (exit status: 3)") && report.contains("out of luck"), "{report}");
+}
+
 #[tokio::test]
 async fn a_program_that_is_no_registry_is_an_error_with_its_last_words() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = Utf8Path::from_path(directory.path()).unwrap();
-    let program = path.join("program");
-    fs_err::write(&program, "#!/bin/sh\necho wrong program >&2\nexit 3\n").unwrap();
-    fs_err::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let options = RegistryOptions { distribution: program, directory: path.join("registry") };
-    let error = Registry::start(options).await.unwrap_err().to_string();
+    let error = start_script("echo wrong program >&2; exit 3").await.unwrap_err().to_string();
     assert!(error.contains("it ended") && error.contains("wrong program"), "{error}");
 }

@@ -1,6 +1,6 @@
 //! `doctor`: what this host can run, what is missing, and the command that mends it.
 
-use sandproof_clusters::host::{CgroupLayout, Host, install_packages};
+use sandproof_clusters::host::{CgroupLayout, Host, Purpose, install_packages};
 use sandproof_reports::ExitCode;
 
 use crate::{cli::DoctorArguments, failure::Failure, paths::Paths, terminal};
@@ -22,7 +22,7 @@ pub(crate) async fn doctor(arguments: &DoctorArguments) -> Result<ExitCode, Fail
     } else {
         terminal::result(&describe(&host));
     }
-    let able = host.root && host.missing.is_empty();
+    let able = host.root && host.ready_for(Purpose::NativeCluster) && host.ready_for(Purpose::GuestImages);
     Ok(if able { ExitCode::CONFORMANT } else { ExitCode::ENVIRONMENT })
 }
 

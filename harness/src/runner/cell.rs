@@ -220,6 +220,7 @@ async fn equip_uninterrupted(
         broken: Arc::new(Mutex::new(None)),
     });
     mourn(&stage, &cluster);
+    report_milestones(&stage, cluster.milestones());
     let outcome = finish_installation(context, &stage, &client, phases, planned, phase).await;
     let (facts, observed) = match outcome {
         Ok(found) => found,
@@ -343,6 +344,17 @@ fn mourn(stage: &Arc<Stage>, cluster: &Cluster) {
         });
         stage.declare_broken(format!("{} ended ({}): {}", death.component, death.status, death.log_tail.join("\n")));
     });
+}
+
+/// Says when the cluster reached what, counted from the start of its creation.
+fn report_milestones(stage: &Stage, milestones: native::Milestones) {
+    for (milestone, after) in milestones.iter() {
+        stage.events.emit(Event::Milestone {
+            cell: stage.cell.clone(),
+            name: milestone.name().to_owned(),
+            seconds: after.as_secs_f64(),
+        });
+    }
 }
 
 /// Waits until the node takes pods.
@@ -510,7 +522,7 @@ fn helm(context: &CellContext) -> Result<Utf8PathBuf, Failure> {
 /// `RUN-CELL`, short enough to type.
 fn cluster_name(run_id: &str, cell: &str) -> String {
     let suffix = run_id.rsplit('-').next().unwrap_or(run_id);
-    format!("{cell}-{suffix}")
+    format!("{}-{suffix}", cell.replace('.', "-"))
 }
 
 /// Times a phase and says so.

@@ -129,8 +129,8 @@ pub(crate) async fn lay(
     events: &Events,
     cancelled: &CancellationToken,
 ) -> Result<Foundation, Failure> {
-    let host = provision::host(&settings.paths, events, settings.install).await?;
     let store = provision::store(&settings.paths, &settings.sources)?;
+    let host = provision::host(&settings.paths, &store, events, settings.install).await?;
     let kit = provision::kit(&store, planned, events, cancelled).await?;
     let driver = settings.paths.program(match settings.fault {
         None => "sandproof-reference-driver",

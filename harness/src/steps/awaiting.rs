@@ -1,6 +1,6 @@
 //! `await` and `events`: waits that end at the first decisive observation, or at their deadline.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use regex::Regex;
 use sandproof_scenarios::{AwaitStep, AwaitUntil, EventGoal, EventsStep};
@@ -19,9 +19,11 @@ const AGENT: &str = "agent";
 pub(super) async fn sandbox(scene: &mut Scene, step: &AwaitStep) -> Value {
     let name = scene.sandbox(&step.sandbox, None).name;
     let stage = Arc::clone(&scene.stage);
+    // What was refused never comes: waiting for it would only cost the time limit.
+    let within = if scene.refused.contains(&name) { Duration::ZERO } else { step.within.0 };
     let waited = stage
         .state
-        .wait(step.within.0, |state| scene.sandbox_pod(state, &name).and_then(|pod| decisive(&pod, step)))
+        .wait(within, |state| scene.sandbox_pod(state, &name).and_then(|pod| decisive(&pod, step)))
         .await;
     let pod = scene.sandbox_pod(&stage.state, &name);
     let (reached, status) = match waited.found {

@@ -73,7 +73,15 @@ async fn one(scene: &mut Scene, request: &SandboxRequest, verb: Verb) -> Result<
     let driver = driver(scene)?;
     Ok(match verb {
         Verb::Validate => driver.validate(&message).await,
-        Verb::Create => driver.create(&message).await,
+        Verb::Create => {
+            let answer = driver.create(&message).await;
+            if answer["code"] == "OK" {
+                scene.refused.remove(&message.name);
+            } else if answer["code"] != "AlreadyExists" {
+                scene.refused.insert(message.name);
+            }
+            answer
+        }
     })
 }
 

@@ -1,5 +1,7 @@
 //! Why an RPC fails, and the gRPC status it fails with.
 
+use std::error::Error;
+
 use tonic::Status;
 
 use crate::kubernetes::DEADLINE;
@@ -77,6 +79,20 @@ impl From<DriverError> for Status {
 pub(crate) fn words(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => format!("{} ({})", status.message, status.code),
-        other => other.to_string(),
+        other => with_causes(other),
     }
+}
+
+/// An error with what caused it, where its own words leave that out.
+fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let words = error.to_string();
+        if !text.contains(&words) {
+            text = format!("{text}: {words}");
+        }
+        cause = error.source();
+    }
+    text
 }

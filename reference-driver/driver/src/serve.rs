@@ -1,13 +1,14 @@
 //! The process: start, serve, stop.
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
 use sandproof_protocol::ComputeDriverServer;
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
@@ -26,6 +27,10 @@ use crate::watch::{Feed, follow};
 const START_RETRY: Duration = Duration::from_millis(200);
 /// How long RPCs in flight may take to end after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(2);
+/// How many connections may wait to be accepted.
+const BACKLOG: u32 = 128;
+/// The client logs each failed request as an error, which this driver reports itself or tries again.
+const QUIET: &str = "kube_client=off";
 /// The exit status for a wrong setting, as clap has it.
 const USAGE: u8 = 2;
 
@@ -33,7 +38,7 @@ const USAGE: u8 = 2;
 #[derive(Debug, thiserror::Error)]
 enum ServeError {
     #[error("could not listen on {address}: {source}")]
-    Listen { address: std::net::SocketAddr, source: std::io::Error },
+    Listen { address: SocketAddr, source: std::io::Error },
     #[error("could not await signals: {0}")]
     Signals(std::io::Error),
     #[error(transparent)]
@@ -51,7 +56,7 @@ pub fn main() -> ExitCode {
     if arguments.list_faults {
         return list_faults();
     }
-    let filter = match EnvFilter::try_new(&arguments.log_level) {
+    let filter = match EnvFilter::try_new(format!("{QUIET},{}", arguments.log_level)) {
         Ok(filter) => filter,
         Err(error) => return refuse(&format!("invalid log level {:?}: {error}", arguments.log_level)),
     };
@@ -81,12 +86,14 @@ async fn serve(config: Config) -> Result<(), ServeError> {
         tracing::warn!(fault, "a fault is switched on");
     }
     let address = config.bind_address;
-    let listener = TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })?;
+    // Bound at once, so that a taken port is told first; listening only when there is a cluster, so that nobody waits in vain.
+    let socket = bind(address).map_err(|source| ServeError::Listen { address, source })?;
 
     let sandboxes = tokio::select! {
         sandboxes = connect(&config) => sandboxes?,
         () = stop.cancelled() => return Ok(()),
     };
+    let listener = socket.listen(BACKLOG).map_err(|source| ServeError::Listen { address, source })?;
     let feed = Arc::new(Feed::new());
     let following = tokio::spawn(follow(Arc::clone(&feed), Arc::clone(&sandboxes), stop.clone()));
     tracing::info!(
@@ -121,6 +128,14 @@ async fn serve(config: Config) -> Result<(), ServeError> {
     Ok(())
 }
 
+fn bind(address: SocketAddr) -> std::io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A port whose last connections are still timing out can be taken again.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
 /// Finds the cluster and the served API version, within the deadline every call has.
 async fn connect(config: &Config) -> Result<Arc<Sandboxes>, ServeError> {
     let client = kubernetes::connect().await?;
@@ -129,12 +144,17 @@ async fn connect(config: &Config) -> Result<Arc<Sandboxes>, ServeError> {
     // Nothing announces that the API server can be reached, so it is tried until it can.
     let mut tries = interval(START_RETRY);
     tries.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut told = false;
     loop {
         tries.tick().await;
         match sandboxes.resource().await {
             Ok(_) => return Ok(sandboxes),
             Err(DriverError::NoApiVersion) => return Err(DriverError::NoApiVersion.into()),
             Err(error) if Instant::now() >= deadline => return Err(error.into()),
+            Err(error) if !told => {
+                tracing::info!(%error, "the API server cannot be reached yet");
+                told = true;
+            }
             Err(error) => tracing::debug!(%error, "the API server cannot be reached yet"),
         }
     }

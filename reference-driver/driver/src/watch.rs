@@ -2,6 +2,7 @@
 //!
 //! [`Feed`] holds what is known and tells every subscriber each change; [`follow`] keeps it up to date.
 
+mod backoff;
 mod events;
 mod feed;
 mod follow;

@@ -21,19 +21,19 @@ pub const FAULTS: &[Fault] = &[
         name: "ignore-global-secrets",
         description: "the configured image pull secrets never reach a pod",
         promise: "a sandbox without an override pulls with the configured image pull secrets",
-        caught_by: &["PS-02", "PS-06", "PS-22"],
+        caught_by: &["PS-02", "PS-06", "PS-08", "PS-11", "PS-12", "PS-22"],
     },
     Fault {
         name: "merge-override",
         description: "a sandbox's own pull secrets are put behind the configured ones instead of replacing them",
         promise: "a sandbox's own pull secrets replace the configured ones",
-        caught_by: &["PS-05", "PS-07"],
+        caught_by: &["PS-05", "PS-06", "PS-07", "PS-08"],
     },
     Fault {
         name: "fall-back-to-global",
         description: "the configured pull secrets follow a sandbox's own as a last resort, and stand in for an empty list",
         promise: "a sandbox whose own pull secrets fail, or which asks for none, does not fall back to the configured ones",
-        caught_by: &["PS-07", "PS-08"],
+        caught_by: &["PS-05", "PS-06", "PS-07", "PS-08"],
     },
     Fault {
         name: "accept-malformed-override",
@@ -45,13 +45,13 @@ pub const FAULTS: &[Fault] = &[
         name: "writable-mount",
         description: "the agent container mounts the supervisor's directory writable",
         promise: "the supervisor cannot be changed from inside the sandbox",
-        caught_by: &["SL-03"],
+        caught_by: &["SL-01", "SL-03"],
     },
     Fault {
         name: "sideload-always-init",
         description: "every sandbox gets the supervisor through an init container, whatever was configured or asked for",
         promise: "the configured or requested side-load method is the one used",
-        caught_by: &["SL-01", "SL-12"],
+        caught_by: &["PS-22", "SL-01", "SL-02", "SL-04", "SL-12"],
     },
 ];
 

@@ -24,7 +24,13 @@ pub struct ExpressionError {
 
 impl ExpressionError {
     pub(super) fn new(text: &str, message: impl Into<String>, span: Range<usize>) -> Self {
-        Self { text: text.to_owned(), place: "the expression".to_owned(), message: message.into(), span: span.into(), help: None }
+        Self {
+            text: text.to_owned(),
+            place: "the expression".to_owned(),
+            message: message.into(),
+            span: span.into(),
+            help: None,
+        }
     }
 
     pub(super) fn with_help(mut self, help: impl Into<String>) -> Self {

@@ -17,7 +17,12 @@ pub(super) enum Node {
     Not(Box<Node>),
     /// A word alone.
     Id(String),
-    Compare { field: String, span: Range<usize>, comparison: Comparison, value: Operand },
+    Compare {
+        field: String,
+        span: Range<usize>,
+        comparison: Comparison,
+        value: Operand,
+    },
 }
 
 /// The right side of a comparison, prepared.

@@ -103,11 +103,7 @@ fn deep_nesting_is_an_error_and_not_a_crash() {
 }
 
 fn word() -> impl Strategy<Value = String> {
-    prop_oneof![
-        "[a-z][a-zA-Z0-9.-]{0,8}".boxed(),
-        "[ -~]{1,8}".boxed(),
-        Just("1.35".to_owned()).boxed(),
-    ]
+    prop_oneof!["[a-z][a-zA-Z0-9.-]{0,8}".boxed(), "[ -~]{1,8}".boxed(), Just("1.35".to_owned()).boxed(),]
 }
 
 fn comparison() -> impl Strategy<Value = String> {

@@ -52,7 +52,7 @@ pub enum Matcher {
     Mentions(String),
 }
 
-/// A [`Check`] as it is written.
+/// A check: a place in the observations, exactly one matcher, and why it matters.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "Check")]

@@ -17,8 +17,8 @@ pub use period::{ParsePeriodError, Period};
 pub use request::{CaseRequests, SandboxRequest, Submission};
 pub use scenario::{Parameters, Scenario, ScenarioFile, ScenarioInstance, Unsupported};
 pub use step::{
-    AwaitStep, CapabilitiesStep, DeleteStep, DriverStep, EventsStep, GetStep, ImageStep, InspectStep, ListStep, ProbeStep,
-    QuietStep, RequestsStep, SecretStep, Step, SubmitStep, WatchStep,
+    AwaitStep, CapabilitiesStep, DeleteStep, DriverStep, EventsStep, GetStep, ImageStep, InspectStep, ListStep,
+    ProbeStep, QuietStep, RequestsStep, SecretStep, Step, SubmitStep, WatchStep,
 };
 pub use step_fields::{
     AwaitUntil, DriverExpectation, EventGoal, ImageAccess, ImageContent, PullSecretsAs, RegistryKind, SecretHost,

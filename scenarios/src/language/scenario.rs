@@ -121,7 +121,8 @@ impl Scenario {
 
 impl ScenarioInstance {
     /// The fields that `--scenario` expressions may read.
-    pub const FIELDS: &'static [&'static str] = &["id", "key", "title", "promise", "source", "tags", "faults", "param.*"];
+    pub const FIELDS: &'static [&'static str] =
+        &["id", "key", "title", "promise", "source", "tags", "faults", "param.*"];
 
     /// Puts the parameters in place of nothing: `file` has none of `${param.NAME}` left.
     pub(crate) fn new(file: ScenarioFile, parameters: Parameters) -> Self {

@@ -6,12 +6,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Period;
 use super::request::{CaseRequests, SandboxRequest, Submission};
 use super::step_fields::{
     AwaitUntil, DriverExpectation, EventGoal, ImageAccess, ImageContent, PullSecretsAs, RegistryKind, SecretHost,
     SecretPassword, SecretType,
 };
-use super::Period;
 
 /// One step: a map with one key, the verb.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

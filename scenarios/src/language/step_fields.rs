@@ -137,7 +137,7 @@ impl EventGoal {
     }
 }
 
-/// An [`EventGoal`] as it is written: exactly one of the four, `matches` only beside `platform`.
+/// What ends an `events` step: exactly one of the four, `matches` only beside `platform`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "EventGoal")]

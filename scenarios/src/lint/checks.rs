@@ -76,7 +76,8 @@ impl Checks<'_, '_> {
         let name = path.observation();
         let Some(step) = self.observed.get(name) else {
             let names = || self.observed.keys().copied();
-            let help = did_you_mean(name, names()).unwrap_or_else(|| format!("the observations are {}", or_list(names())));
+            let help =
+                did_you_mean(name, names()).unwrap_or_else(|| format!("the observations are {}", or_list(names())));
             self.errors.push(self.document.error(format!("unknown observation `{name}`"), at).with_help(help));
             return;
         };

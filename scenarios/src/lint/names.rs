@@ -6,8 +6,8 @@ use regex::Regex;
 use serde_json::Value;
 
 use crate::language::{
-    DriverExpectation, DriverStep, EventGoal, EventsStep, ImageContent, SandboxRequest, ScenarioInstance, Step, Submission,
-    SubmitStep,
+    DriverExpectation, DriverStep, EventGoal, EventsStep, ImageContent, SandboxRequest, ScenarioInstance, Step,
+    Submission, SubmitStep,
 };
 use crate::nearest::{did_you_mean, or_list};
 use crate::parameters::image_references;
@@ -38,7 +38,7 @@ pub(super) fn steps<'a>(
         driver: None,
     };
     for (position, step) in instance.steps.iter().enumerate() {
-        names.step(step, vec!["steps".into(), position.into(), step.verb().into()]);
+        names.step(step, &["steps".into(), position.into(), step.verb().into()]);
     }
     names.observed
 }
@@ -56,35 +56,35 @@ struct Names<'a, 'e> {
 }
 
 impl<'a> Names<'a, '_> {
-    fn step(&mut self, step: &'a Step, at: Vec<At>) {
+    fn step(&mut self, step: &'a Step, at: &[At]) {
         match step {
             Step::Image(image) => {
                 self.images.insert(&image.name, image.content);
             }
             Step::Secret(_) | Step::Quiet(_) => {}
-            Step::Driver(driver) => self.driver(driver, &at),
+            Step::Driver(driver) => self.driver(driver, at),
             Step::Validate(submit) | Step::Create(submit) => {
-                self.needs_driver(&at);
-                self.submit(submit, &at);
+                self.needs_driver(at);
+                self.submit(submit, at);
             }
-            Step::Await(step) => self.sandbox(&step.sandbox, &field(&at, "sandbox")),
-            Step::Probe(step) => self.sandbox(&step.sandbox, &field(&at, "sandbox")),
+            Step::Await(step) => self.sandbox(&step.sandbox, &field(at, "sandbox")),
+            Step::Probe(step) => self.sandbox(&step.sandbox, &field(at, "sandbox")),
             Step::Inspect(step) => {
                 if let Some(sandbox) = &step.sandbox {
-                    self.sandbox(sandbox, &field(&at, "sandbox"));
+                    self.sandbox(sandbox, &field(at, "sandbox"));
                 }
             }
-            Step::Requests(step) => self.image(&step.image, None, &field(&at, "image")),
-            Step::Get(step) => self.one_sandbox(step.sandbox.as_deref(), step.id.is_some(), step.name.is_some(), &at),
-            Step::Delete(step) => self.one_sandbox(step.sandbox.as_deref(), step.id.is_some(), step.name.is_some(), &at),
-            Step::Capabilities(_) | Step::List(_) => self.needs_driver(&at),
+            Step::Requests(step) => self.image(&step.image, None, &field(at, "image")),
+            Step::Get(step) => self.one_sandbox(step.sandbox.as_deref(), step.id.is_some(), step.name.is_some(), at),
+            Step::Delete(step) => self.one_sandbox(step.sandbox.as_deref(), step.id.is_some(), step.name.is_some(), at),
+            Step::Capabilities(_) | Step::List(_) => self.needs_driver(at),
             Step::Watch(_) => {
-                self.needs_driver(&at);
+                self.needs_driver(at);
                 self.watches.insert(step.observation());
             }
-            Step::Events(events) => self.events(events, &at),
+            Step::Events(events) => self.events(events, at),
         }
-        self.observation(step, &at);
+        self.observation(step, at);
     }
 
     fn error(&mut self, message: impl Into<String>, at: &[At], help: impl Into<String>) {
@@ -128,7 +128,7 @@ impl<'a> Names<'a, '_> {
     }
 
     fn submit(&mut self, submit: &'a SubmitStep, at: &[At]) {
-        if submit.sandbox.is_some() == !submit.cases.is_empty() {
+        if submit.sandbox.is_some() != submit.cases.is_empty() {
             self.error("exactly one of `sandbox` and `cases` is needed", at, "write one sandbox, or cases by name");
         }
         match submit.submission() {
@@ -172,7 +172,8 @@ impl<'a> Names<'a, '_> {
         let Some(Value::Array(entries)) = secrets else { return };
         for (position, entry) in entries.iter().enumerate() {
             let name = entry.get("name").unwrap_or(entry).as_str().unwrap_or_default();
-            let dns = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '-';
+            let dns =
+                |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '-';
             if !name.is_empty() && name.chars().all(dns) {
                 let mut at = at.to_vec();
                 at.push(position.into());
@@ -183,8 +184,9 @@ impl<'a> Names<'a, '_> {
 
     fn secret(&mut self, name: &str, at: &[At]) {
         if !self.secrets.contains(name) && !name.starts_with(MISSING) {
-            let help = did_you_mean(name, self.secrets.iter().copied())
-                .unwrap_or_else(|| format!("write a `secret` step, or begin the name with `{MISSING}` if it must not exist"));
+            let help = did_you_mean(name, self.secrets.iter().copied()).unwrap_or_else(|| {
+                format!("write a `secret` step, or begin the name with `{MISSING}` if it must not exist")
+            });
             self.error(format!("unknown secret `{name}`"), at, help);
         }
     }
@@ -197,7 +199,11 @@ impl<'a> Names<'a, '_> {
                 self.error(format!("unknown image `{name}`"), at, help);
             }
             (Some(found), Some(wanted)) if *found != wanted => {
-                self.error(format!("`{name}` has other content than is needed here"), at, "give it content `supervisor`");
+                self.error(
+                    format!("`{name}` has other content than is needed here"),
+                    at,
+                    "give it content `supervisor`",
+                );
             }
             _ => {}
         }
@@ -206,8 +212,8 @@ impl<'a> Names<'a, '_> {
     fn sandbox(&mut self, name: &str, at: &[At]) {
         if !self.sandboxes.contains(name) {
             let known = || self.sandboxes.iter().copied();
-            let help =
-                did_you_mean(name, known()).unwrap_or_else(|| format!("the sandboxes asked for above are {}", or_list(known())));
+            let help = did_you_mean(name, known())
+                .unwrap_or_else(|| format!("the sandboxes asked for above are {}", or_list(known())));
             self.error(format!("unknown sandbox `{name}`"), at, help);
         }
     }
@@ -217,7 +223,11 @@ impl<'a> Names<'a, '_> {
         match (sandbox, id, name) {
             (Some(sandbox), false, false) => self.sandbox(sandbox, &field(at, "sandbox")),
             (None, true, _) => {}
-            _ => self.error("either `sandbox`, or `id` with or without `name`", at, "`id` and `name` are sent as they are"),
+            _ => self.error(
+                "either `sandbox`, or `id` with or without `name`",
+                at,
+                "`id` and `name` are sent as they are",
+            ),
         }
     }
 

@@ -1,0 +1,275 @@
+//! Verdicts, and the words that go with them.
+
+use jiff::civil::date;
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use crate::{
+    Expectations, Facts, Judgement, Observations, Parameters, ScenarioFile, ScenarioInstance, StepError, Verdict, judge,
+};
+
+fn instance() -> ScenarioInstance {
+    let file: ScenarioFile = serde_json::from_value(json!({
+        "id": "SL-01", "title": "t", "promise": "p", "source": "s",
+        "unsupported": [{
+            "when": "capabilities.imageVolume != works",
+            "refusal": [{"at": "create.code", "equals": "FailedPrecondition"},
+                        {"at": "create.message", "contains": "ImageVolume", "because": "the message names the gate"}],
+        }],
+        "steps": [{"driver": {}}, {"create": {"sandbox": {"name": "a"}}}, {"await": {"sandbox": "a", "until": "running"}}],
+        "expect": [
+            {"at": "create.code", "equals": "OK"},
+            {"at": "await.reached", "equals": true, "because": "the sandbox must run"},
+            {"at": "await.seconds", "atMost": 60, "when": "kubernetes >= 1.36"},
+        ],
+    }))
+    .unwrap();
+    let parameters: Parameters = [("registry".to_owned(), json!("plain"))].into_iter().collect();
+    ScenarioInstance::new(file, parameters)
+}
+
+fn seen(code: &str, message: &str, reached: bool) -> Observations {
+    let steps = json!({
+        "driver": {"running": true},
+        "create": {"code": code, "message": message},
+        "await": {"reached": reached, "seconds": 1.5},
+    });
+    observations(&steps)
+}
+
+fn observations(steps: &Value) -> Observations {
+    Observations { steps: steps.as_object().unwrap().clone(), ..Observations::default() }
+}
+
+fn facts(image_volume: &str) -> Facts {
+    Facts::new(
+        json!({"kubernetes": "1.36.4", "runtime": {"name": "cri-o"}, "capabilities": {"imageVolume": image_volume}}),
+    )
+}
+
+fn expectations(rows: &str) -> Expectations {
+    let text = format!("expectations:\n{rows}");
+    match Expectations::parse(&text, "expectations.yaml".into(), date(2026, 11, 22)) {
+        Ok(expectations) => expectations,
+        Err(errors) => panic!("{}", super::rendered(&errors)),
+    }
+}
+
+fn judged(observations: &Observations, image_volume: &str) -> Judgement {
+    judge(&instance(), observations, &facts(image_volume), &Expectations::none(), 1)
+}
+
+#[rstest]
+#[case::pass(seen("OK", "", true), "works", Verdict::Pass, "3 checks hold")]
+#[case::one_check(
+    seen("OK", "", false),
+    "works",
+    Verdict::Fail,
+    "at await.reached: expected true, found false (the sandbox must run)"
+)]
+#[case::two_checks(
+    seen("InvalidArgument", "no", false),
+    "works",
+    Verdict::Fail,
+    "at create.code: expected OK, found InvalidArgument; 1 more check does not hold"
+)]
+#[case::nothing_seen(
+    observations(&json!({})), "works", Verdict::Fail,
+    "at create.code: expected OK, found no observation `create`; 2 more checks do not hold"
+)]
+#[case::refused(
+    seen("FailedPrecondition", "gate ImageVolume", false),
+    "dropped",
+    Verdict::Unsupported,
+    "refused as documented, because capabilities.imageVolume != works"
+)]
+#[case::silent(
+    seen("OK", "", false),
+    "dropped",
+    Verdict::UnsupportedSilent,
+    "not supported here (capabilities.imageVolume != works), and nothing said so: at create.code: expected FailedPrecondition, found OK; 1 more check does not hold"
+)]
+#[case::poor_refusal(
+    seen("FailedPrecondition", "no", false),
+    "dropped",
+    Verdict::UnsupportedSilent,
+    "not supported here (capabilities.imageVolume != works), and nothing said so: at create.message: expected something with ImageVolume, found no (the message names the gate)"
+)]
+#[case::works_all_the_same(seen("OK", "", true), "unknown", Verdict::Pass, "3 checks hold")]
+#[case::refused_where_it_works(
+    seen("FailedPrecondition", "gate ImageVolume", false),
+    "works",
+    Verdict::Fail,
+    "at create.code: expected OK, found FailedPrecondition; 1 more check does not hold"
+)]
+fn verdicts(
+    #[case] observations: Observations,
+    #[case] image_volume: &str,
+    #[case] verdict: Verdict,
+    #[case] summary: &str,
+) {
+    let judgement = judged(&observations, image_volume);
+    assert_eq!((judgement.verdict, judgement.summary.as_str()), (verdict, summary));
+    assert_eq!(judgement.expected, matches!(verdict, Verdict::Pass | Verdict::Unsupported));
+}
+
+#[test]
+fn the_environments_failure_is_an_error_whatever_was_seen() {
+    for mut observations in [seen("OK", "", true), seen("OK", "", false), observations(&json!({}))] {
+        observations.environment_error = Some("cannot push the image: connection refused".to_owned());
+        let judgement = judged(&observations, "dropped");
+        assert_eq!(judgement.verdict, Verdict::Error);
+        assert_eq!(judgement.summary, "cannot push the image: connection refused");
+        assert!(!judgement.expected && judgement.failed.is_empty());
+    }
+}
+
+#[test]
+fn a_step_that_the_subject_made_impossible_is_a_failure() {
+    let mut observations = observations(&json!({"create": {"code": "OK", "message": ""}}));
+    observations.step_error = Some(StepError { step: "await".to_owned(), message: "the driver has ended".to_owned() });
+    let judgement = judged(&observations, "works");
+    assert_eq!(judgement.verdict, Verdict::Fail);
+    assert_eq!(judgement.summary, "step `await`: the driver has ended");
+    assert!(judgement.failed.is_empty(), "what was not reached is unknown, not missing");
+}
+
+#[test]
+fn a_refusal_counts_although_a_later_step_was_impossible() {
+    let mut observations = observations(&json!({"create": {"code": "FailedPrecondition", "message": "ImageVolume"}}));
+    observations.step_error = Some(StepError { step: "probe".to_owned(), message: "no pod".to_owned() });
+    assert_eq!(judged(&observations, "refused").verdict, Verdict::Unsupported);
+}
+
+#[test]
+fn a_pass_at_the_second_attempt_is_flaky() {
+    let judgement = judge(&instance(), &seen("OK", "", true), &facts("works"), &Expectations::none(), 2);
+    assert_eq!((judgement.verdict, judgement.expected), (Verdict::Flaky, false));
+    assert_eq!(judgement.summary, "3 checks hold, but only at attempt 2");
+}
+
+#[test]
+fn a_check_is_left_out_where_its_condition_does_not_hold() {
+    let old = Facts::new(json!({"kubernetes": "1.35.0", "capabilities": {"imageVolume": "works"}}));
+    let mut slow = seen("OK", "", true);
+    slow.steps["await"]["seconds"] = json!(90);
+    assert_eq!(judge(&instance(), &slow, &old, &Expectations::none(), 1).verdict, Verdict::Pass);
+    assert_eq!(judge(&instance(), &slow, &facts("works"), &Expectations::none(), 1).verdict, Verdict::Fail);
+}
+
+#[test]
+fn nothing_is_proven_where_no_check_applies() {
+    let mut instance = instance();
+    instance.expect.retain(|check| check.when.is_some());
+    let old = Facts::new(json!({"kubernetes": "1.35.0", "capabilities": {"imageVolume": "works"}}));
+    let judgement = judge(&instance, &seen("OK", "", true), &old, &Expectations::none(), 1);
+    assert_eq!(judgement.verdict, Verdict::Fail);
+}
+
+const GAP: &str = "  - {scenario: 'SL-*', when: 'runtime.name == cri-o', verdict: known-gap, reason: it is known, issue: 'https://example.test/1', expires: 2026-11-22}\n";
+const OLD_GAP: &str = "  - {scenario: SL-01, verdict: known-gap, reason: it was known, expires: 2026-11-21}\n";
+const OTHER_PARAMETER: &str =
+    "  - {scenario: SL-01, params: {registry: secure}, verdict: known-gap, reason: other, expires: 2027-01-01}\n";
+const THIS_PARAMETER: &str =
+    "  - {scenario: SL-01, params: {registry: plain}, verdict: known-gap, reason: this, expires: 2027-01-01}\n";
+const MUST_PASS: &str = "  - {scenario: SL-01, verdict: pass, reason: fixed}\n";
+const SILENT: &str =
+    "  - {scenario: SL-01, verdict: unsupported-silent, reason: upstream says nothing, expires: 2027-01-01}\n";
+const FLAKY: &str = "  - {scenario: SL-01, verdict: flaky, reason: races, expires: 2027-01-01}\n";
+
+#[rstest]
+#[case::known_gap(GAP, seen("OK", "", false), "works", 1, Verdict::KnownGap, true)]
+#[case::unexpected_pass(GAP, seen("OK", "", true), "works", 1, Verdict::UnexpectedPass, false)]
+#[case::gap_covers_silence(GAP, seen("OK", "", false), "dropped", 1, Verdict::UnsupportedSilent, true)]
+#[case::a_refusal_is_no_gap(
+    GAP,
+    seen("FailedPrecondition", "ImageVolume", false),
+    "dropped",
+    1,
+    Verdict::Unsupported,
+    true
+)]
+#[case::flaky_gap(GAP, seen("OK", "", true), "works", 2, Verdict::Flaky, true)]
+#[case::expired(OLD_GAP, seen("OK", "", false), "works", 1, Verdict::Fail, false)]
+#[case::expired_pass(OLD_GAP, seen("OK", "", true), "works", 1, Verdict::Pass, true)]
+#[case::other_parameter(OTHER_PARAMETER, seen("OK", "", false), "works", 1, Verdict::Fail, false)]
+#[case::this_parameter(THIS_PARAMETER, seen("OK", "", false), "works", 1, Verdict::KnownGap, true)]
+#[case::silent(SILENT, seen("OK", "", false), "dropped", 1, Verdict::UnsupportedSilent, true)]
+#[case::silent_is_no_gap(SILENT, seen("OK", "", false), "works", 1, Verdict::Fail, false)]
+#[case::silent_but_refused(
+    SILENT,
+    seen("FailedPrecondition", "ImageVolume", false),
+    "dropped",
+    1,
+    Verdict::Unsupported,
+    true
+)]
+#[case::flaky(FLAKY, seen("OK", "", true), "works", 2, Verdict::Flaky, true)]
+#[case::flaky_passes(FLAKY, seen("OK", "", true), "works", 1, Verdict::Pass, true)]
+#[case::flaky_fails(FLAKY, seen("OK", "", false), "works", 1, Verdict::Fail, false)]
+#[case::must_pass(MUST_PASS, seen("OK", "", false), "works", 1, Verdict::Fail, false)]
+fn expectations_apply(
+    #[case] rows: &str,
+    #[case] observations: Observations,
+    #[case] image_volume: &str,
+    #[case] attempts: u32,
+    #[case] verdict: Verdict,
+    #[case] expected: bool,
+) {
+    let judgement = judge(&instance(), &observations, &facts(image_volume), &expectations(rows), attempts);
+    assert_eq!((judgement.verdict, judgement.expected), (verdict, expected), "{}", judgement.summary);
+}
+
+#[test]
+fn the_first_row_that_fits_wins() {
+    let failing = seen("OK", "", false);
+    let rows = expectations(&format!("{OTHER_PARAMETER}{MUST_PASS}{GAP}"));
+    assert_eq!(judge(&instance(), &failing, &facts("works"), &rows, 1).verdict, Verdict::Fail);
+    let rows = expectations(&format!("{OTHER_PARAMETER}{GAP}{MUST_PASS}"));
+    assert_eq!(judge(&instance(), &failing, &facts("works"), &rows, 1).verdict, Verdict::KnownGap);
+}
+
+#[test]
+fn an_environments_failure_is_never_excused() {
+    let mut observations = seen("OK", "", false);
+    observations.environment_error = Some("the cluster is gone".to_owned());
+    let judgement = judge(&instance(), &observations, &facts("works"), &expectations(GAP), 1);
+    assert_eq!((judgement.verdict, judgement.expected), (Verdict::Error, false));
+}
+
+#[test]
+fn reasons_are_in_the_judgement() {
+    let gap = judge(&instance(), &seen("OK", "", false), &facts("works"), &expectations(GAP), 1);
+    let unexpected = judge(&instance(), &seen("OK", "", true), &facts("works"), &expectations(GAP), 1);
+    let expired = judge(&instance(), &seen("OK", "", false), &facts("works"), &expectations(OLD_GAP), 1);
+    insta::assert_json_snapshot!([gap, unexpected, expired]);
+}
+
+#[test]
+fn a_row_can_keep_a_scenario_from_being_run() {
+    let rows = expectations("  - {scenario: SL-01, when: 'kubernetes < 1.33', verdict: skipped, reason: too old}\n");
+    let old = Facts::new(json!({"kubernetes": "1.31.2"}));
+    assert!(rows.skip(&instance(), &facts("works")).is_none());
+    let judgement = Judgement::skipped(rows.skip(&instance(), &old).unwrap());
+    assert_eq!(
+        (judgement.verdict, judgement.expected, judgement.summary.as_str()),
+        (Verdict::Skipped, true, "too old")
+    );
+}
+
+#[rstest]
+#[case("SL-01", true)]
+#[case("SL-*", true)]
+#[case("*", true)]
+#[case("*-01", true)]
+#[case("S*0*", true)]
+#[case("SL-01*", true)]
+#[case("SL", false)]
+#[case("SL-1*", false)]
+#[case("PS-*", false)]
+#[case("*SL-012", false)]
+fn globs(#[case] glob: &str, #[case] fits: bool) {
+    let rows = expectations(&format!("  - {{scenario: '{glob}', verdict: pass, reason: r}}\n"));
+    assert_eq!(rows.find(&instance(), &facts("works")).is_some(), fits);
+    assert_eq!(rows.unknown_scenarios(&["SL-01"]).is_empty(), fits);
+}

@@ -26,7 +26,11 @@ fn shipped() -> Suite {
 fn every_scenario_is_without_fault() {
     let suite = shipped();
     insta::assert_snapshot!(
-        suite.instances().map(|instance| format!("{}: {}", instance.key, instance.title)).collect::<Vec<_>>().join("\n")
+        suite
+            .instances()
+            .map(|instance| format!("{}: {}", instance.key, instance.title))
+            .collect::<Vec<_>>()
+            .join("\n")
     );
 }
 

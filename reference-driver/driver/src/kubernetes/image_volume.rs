@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::version::Info;
 use kube::Api;
 use kube::api::PostParams;
 use kube::core::{ApiResource, DynamicObject};
@@ -77,8 +78,9 @@ async fn probe(sandboxes: &Sandboxes, image: &str) -> Result<Support, DriverErro
             Ok(true) => {}
             Ok(false) => {
                 let version = call("read the API server's version", sandboxes.client().apiserver_version()).await?;
-                tracing::warn!(by, version = version.git_version, "the cluster drops image volumes");
-                return Ok(Support::Dropped { by, version: version.git_version });
+                let version = shown(&version);
+                tracing::warn!(by, version, "the cluster drops image volumes");
+                return Ok(Support::Dropped { by, version });
             }
             // An admission rule of the namespace refused the trial object, not the volume.
             Err(error) if matches!(code_of(&error), Some(400 | 403 | 422)) => {
@@ -89,6 +91,17 @@ async fn probe(sandboxes: &Sandboxes, image: &str) -> Result<Support, DriverErro
         }
     }
     Ok(support)
+}
+
+/// The version, and the one it emulates if that is another: the emulated one decides the gate's default.
+fn shown(version: &Info) -> String {
+    let parts = (&version.emulation_major, &version.emulation_minor);
+    match parts {
+        (Some(major), Some(minor)) if *major != version.major || *minor != version.minor => {
+            format!("{} emulating {major}.{minor}", version.git_version)
+        }
+        _ => version.git_version.clone(),
+    }
 }
 
 async fn rehearse_pod(sandboxes: &Sandboxes, image: &str) -> Result<DynamicObject, DriverError> {
@@ -140,6 +153,21 @@ mod tests {
     #[case::pruned(json!({ "volumes": [{ "name": SUPERVISOR_VOLUME }] }), false)]
     fn what_came_back_decides(#[case] spec: Value, #[case] kept: bool) {
         assert_eq!(keeps_image(Some(&spec)), kept);
+    }
+
+    #[rstest]
+    #[case::plain("36", "v1.36.1")]
+    #[case::emulating("34", "v1.36.1 emulating 1.34")]
+    fn versions_are_shown(#[case] emulated: &str, #[case] expected: &str) {
+        let version = Info {
+            git_version: "v1.36.1".to_owned(),
+            major: "1".to_owned(),
+            minor: "36".to_owned(),
+            emulation_major: Some("1".to_owned()),
+            emulation_minor: Some(emulated.to_owned()),
+            ..Info::default()
+        };
+        assert_eq!(shown(&version), expected);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use kube::{Api, ResourceExt};
 use tokio_util::sync::CancellationToken;
 
 use super::Feed;
+use super::backoff::Doubling;
 use crate::kubernetes::{Sandboxes, is_missing_api};
 use crate::names;
 
@@ -40,7 +41,7 @@ async fn follow_sandboxes(feed: &Feed, sandboxes: &Sandboxes) {
         match sandboxes.resource().await {
             Ok(resource) => {
                 let api = sandboxes.api(&resource);
-                follow_version(feed, watcher(api, Config::default().labels(&selector)).default_backoff()).await;
+                follow_version(feed, watcher(api, Config::default().labels(&selector)).backoff(Doubling::new())).await;
                 sandboxes.forget_resource().await;
             }
             // There is nothing to watch until the definition is installed again.
@@ -78,7 +79,7 @@ async fn follow_version(
 async fn follow_pods(feed: &Feed, sandboxes: &Sandboxes) {
     let api: Api<Pod> = Api::namespaced(sandboxes.client().clone(), sandboxes.namespace());
     let selector = names::gateway_selector(sandboxes.gateway_id());
-    let mut stream = pin!(watcher(api, Config::default().labels(&selector)).default_backoff());
+    let mut stream = pin!(watcher(api, Config::default().labels(&selector)).backoff(Doubling::new()));
     let mut listed = BTreeSet::new();
     while let Some(change) = stream.next().await {
         match change {
@@ -97,7 +98,7 @@ async fn follow_pods(feed: &Feed, sandboxes: &Sandboxes) {
 
 async fn follow_events(feed: &Feed, sandboxes: &Sandboxes) {
     let api: Api<Event> = Api::namespaced(sandboxes.client().clone(), sandboxes.namespace());
-    let mut stream = pin!(watcher(api, Config::default()).default_backoff());
+    let mut stream = pin!(watcher(api, Config::default()).backoff(Doubling::new()));
     while let Some(change) = stream.next().await {
         match change {
             Ok(watcher::Event::InitApply(event) | watcher::Event::Apply(event)) => feed.event_seen(event),
