@@ -23,7 +23,7 @@ mod runtime;
 mod start;
 pub(crate) mod teardown;
 
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -44,8 +44,8 @@ pub use crate::ledger::{
 /// What every control group of a cluster starts its name with.
 pub const GROUP_PREFIX: &str = "sandproof-";
 
-/// Seconds until an API server that is not ready counts as failed.
-pub const API_DEADLINE_SECONDS: u64 = 60;
+/// How long the API server may take to become ready, unless a cluster is given another time.
+pub const API_DEADLINE: Duration = Duration::from_mins(1);
 
 /// Port of the API server on the node's address.
 pub const API_PORT: u16 = 6443;

@@ -125,16 +125,14 @@ impl Process {
         I: IntoIterator<Item = S>,
         S: AsRef<OsStr>,
     {
-        self.arguments
-            .extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
+        self.arguments.extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
         self
     }
 
     /// Sets an environment variable.
     #[must_use]
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
-        self.environment
-            .insert(name.as_ref().to_owned(), value.as_ref().to_owned());
+        self.environment.insert(name.as_ref().to_owned(), value.as_ref().to_owned());
         self
     }
 
@@ -173,11 +171,7 @@ impl Process {
             words.push(format!("cd {} &&", quoted(directory.as_str())));
         }
         words.push(quoted(&self.program.to_string_lossy()));
-        words.extend(
-            self.arguments
-                .iter()
-                .map(|argument| quoted(&argument.to_string_lossy())),
-        );
+        words.extend(self.arguments.iter().map(|argument| quoted(&argument.to_string_lossy())));
         words.join(" ")
     }
 
@@ -229,14 +223,8 @@ impl Process {
     /// Starts a long-running process; it is killed when the handle is dropped.
     pub fn spawn(&self, stdio: SpawnStdio) -> Result<Child, ProcessError> {
         let mut command = self.command();
-        command
-            .stdin(stdio.stdin)
-            .stdout(stdio.stdout)
-            .stderr(stdio.stderr)
-            .kill_on_drop(true);
-        command
-            .spawn()
-            .map_err(|source| ProcessError::Start { command: self.pasteable(), source })
+        command.stdin(stdio.stdin).stdout(stdio.stdout).stderr(stdio.stderr).kill_on_drop(true);
+        command.spawn().map_err(|source| ProcessError::Start { command: self.pasteable(), source })
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the wrapper that the ban points to")]
@@ -268,24 +256,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_failure_carries_the_command_and_its_standard_error() {
-        let error = Process::new("sh")
-            .args(["-c", "echo broken >&2; exit 3"])
-            .run()
-            .await
-            .unwrap_err()
-            .to_string();
+        let error = Process::new("sh").args(["-c", "echo broken >&2; exit 3"]).run().await.unwrap_err().to_string();
         assert!(error.contains("sh -c 'echo broken >&2; exit 3'"), "{error}");
         assert!(error.contains("broken"), "{error}");
     }
 
     #[tokio::test]
     async fn a_deadline_ends_the_process() {
-        let error = Process::new("sleep")
-            .arg("60")
-            .deadline(Duration::from_millis(50))
-            .run()
-            .await
-            .unwrap_err();
+        let error = Process::new("sleep").arg("60").deadline(Duration::from_millis(50)).run().await.unwrap_err();
         assert!(matches!(error, ProcessError::Deadline { .. }));
     }
 

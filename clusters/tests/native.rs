@@ -191,6 +191,16 @@ async fn a_component_that_dies_is_named_with_its_last_words() {
 }
 
 #[tokio::test]
+async fn an_api_server_that_does_not_come_up_has_a_deadline() {
+    let Some(scene) = Scene::new() else { return };
+    let prepared = scene.prepared("one").await.with_deadline(Duration::from_secs(1));
+    let entry = scene.entry("one").await;
+    let error = prepared.start(settings()).await.unwrap_err().to_string();
+    assert!(error.contains("not ready within 1 s; its last answer: Connection refused"), "{error}");
+    assert!(remains(&entry).is_empty(), "{:?}", remains(&entry));
+}
+
+#[tokio::test]
 async fn a_sweep_spares_what_a_living_run_holds() {
     let Some(scene) = Scene::new() else { return };
     let prepared = scene.prepared("one").await;

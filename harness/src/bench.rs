@@ -84,7 +84,8 @@ async fn one(paths: &Paths, out: &Utf8Path, measurements: &mut Measurements) -> 
             measurements.add(&format!("phase {}", phase.name), "s", phase.seconds);
         }
     }
-    let events = fs_err::read_to_string(out.join("events.jsonl")).map_err(|error| Failure::environment(tried, error))?;
+    let events =
+        fs_err::read_to_string(out.join("events.jsonl")).map_err(|error| Failure::environment(tried, error))?;
     for event in events.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
         if event["event"] == "milestone" {
             let name = event["name"].as_str().unwrap_or_default();
@@ -146,8 +147,11 @@ impl Measurements {
                 values.sort_by(f64::total_cmp);
                 let (min, max) = (*values.first()?, *values.last()?);
                 let middle = values.len() / 2;
-                let median =
-                    if values.len() % 2 == 1 { values[middle] } else { f64::midpoint(values[middle - 1], values[middle]) };
+                let median = if values.len() % 2 == 1 {
+                    values[middle]
+                } else {
+                    f64::midpoint(values[middle - 1], values[middle])
+                };
                 Some(Figure { name, unit, median, min, max, runs: values.len() })
             })
             .collect()

@@ -73,12 +73,7 @@ impl ClusterState {
         let kinds = Arc::new(Mutex::new(Kinds::default()));
         let version = Arc::new(watch::Sender::new(0));
         let mut tasks = JoinSet::new();
-        tasks.spawn(follow(
-            Api::<Pod>::all(client.clone()),
-            Kind::Pods,
-            Arc::clone(&kinds),
-            Arc::clone(&version),
-        ));
+        tasks.spawn(follow(Api::<Pod>::all(client.clone()), Kind::Pods, Arc::clone(&kinds), Arc::clone(&version)));
         tasks.spawn(follow(
             Api::<KubernetesEvent>::all(client.clone()),
             Kind::Events,
@@ -124,11 +119,7 @@ impl ClusterState {
     }
 
     /// Waits until `condition` gives a value, at most until `deadline` from now.
-    pub(crate) async fn wait<T>(
-        &self,
-        deadline: Duration,
-        mut condition: impl FnMut(&Self) -> Option<T>,
-    ) -> Waited<T> {
+    pub(crate) async fn wait<T>(&self, deadline: Duration, mut condition: impl FnMut(&Self) -> Option<T>) -> Waited<T> {
         let started = Instant::now();
         let end = started + deadline;
         let mut version = self.version.subscribe();

@@ -39,14 +39,7 @@ pub(crate) enum Event {
     /// A step of a scenario begins.
     StepStarted { cell: String, scenario: String, step: String },
     /// A scenario has its verdict.
-    ScenarioFinished {
-        cell: String,
-        scenario: String,
-        verdict: Verdict,
-        expected: bool,
-        seconds: f64,
-        summary: String,
-    },
+    ScenarioFinished { cell: String, scenario: String, verdict: Verdict, expected: bool, seconds: f64, summary: String },
     /// A program of a cluster ended while it was needed.
     ComponentDied { cell: String, component: String, log: Vec<String> },
     /// A signal asks the run to end.

@@ -28,10 +28,7 @@ fn main() -> ExitCode {
         Err(error) => return terminal::usage(&error),
     };
     terminal::prepare(arguments.global.color);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => return terminal::failure(&failure::Failure::environment("start the runtime", error)),

@@ -78,19 +78,11 @@ impl Paths {
 
 /// `$own`, else `$xdg/sandproof`, else `~/<fallback>/sandproof`.
 fn base(own: &str, xdg: &str, fallback: &str) -> Utf8PathBuf {
-    variable(own)
-        .or_else(|| variable(xdg).map(|path| path.join("sandproof")))
-        .unwrap_or_else(|| {
-            variable("HOME")
-                .unwrap_or_else(|| Utf8PathBuf::from("/root"))
-                .join(fallback)
-                .join("sandproof")
-        })
+    variable(own).or_else(|| variable(xdg).map(|path| path.join("sandproof"))).unwrap_or_else(|| {
+        variable("HOME").unwrap_or_else(|| Utf8PathBuf::from("/root")).join(fallback).join("sandproof")
+    })
 }
 
 fn variable(name: &str) -> Option<Utf8PathBuf> {
-    std::env::var(name)
-        .ok()
-        .filter(|value| !value.is_empty())
-        .map(Utf8PathBuf::from)
+    std::env::var(name).ok().filter(|value| !value.is_empty()).map(Utf8PathBuf::from)
 }

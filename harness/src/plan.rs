@@ -166,11 +166,8 @@ fn cell_matches(expression: &Expression, text: Option<&str>, cell: &PlannedCell)
 }
 
 fn select_scenarios(selection: &SelectionArguments, suite: &Suite) -> Result<Vec<ScenarioInstance>, Failure> {
-    let expression = selection
-        .scenario
-        .as_deref()
-        .map(|text| parse("--scenario", text, ScenarioInstance::FIELDS))
-        .transpose()?;
+    let expression =
+        selection.scenario.as_deref().map(|text| parse("--scenario", text, ScenarioInstance::FIELDS)).transpose()?;
     let quick = selection.profile == Profile::Smoke && selection.scenario.is_none();
     let selected: Vec<ScenarioInstance> = suite
         .scenarios
@@ -195,8 +192,7 @@ fn select_scenarios(selection: &SelectionArguments, suite: &Suite) -> Result<Vec
 
 /// Parses an expression; a mistake is shown at its word.
 fn parse(flag: &str, text: &str, fields: &[&str]) -> Result<Expression, Failure> {
-    Expression::parse(text, fields)
-        .map_err(|error| Failure::source(error.in_argument(flag)))
+    Expression::parse(text, fields).map_err(|error| Failure::source(error.in_argument(flag)))
 }
 
 /// `1.36.4` as `1.36`.

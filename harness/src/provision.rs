@@ -80,9 +80,7 @@ pub(crate) async fn host(paths: &Paths, store: &Store, events: &Events, install:
         ));
     }
     events.emit(Event::HostInstalling { packages: packages.clone() });
-    install_packages(&packages)
-        .await
-        .map_err(|error| Failure::environment("install what this host lacks", error))?;
+    install_packages(&packages).await.map_err(|error| Failure::environment("install what this host lacks", error))?;
     let host = Host::probe_at(&paths.cache);
     let still = host.missing.iter().find(wanted).cloned();
     match still {
@@ -151,9 +149,9 @@ pub(crate) async fn kit(
     ];
     let mut components = obtain(store, &wanted, events, cancelled).await?.into_iter();
     let mut next = || {
-        components
-            .next()
-            .ok_or_else(|| Failure::environment("obtain the components", "the store returned fewer than were asked for"))
+        components.next().ok_or_else(|| {
+            Failure::environment("obtain the components", "the store returned fewer than were asked for")
+        })
     };
     Ok(Kit {
         kubernetes: next()?,

@@ -219,7 +219,8 @@ fn owned_by(pod: &Value, uid: &str) -> bool {
 fn stable_id(namespace: &str, name: &str) -> String {
     use sha2::{Digest, Sha256};
     let digest = Sha256::digest(format!("{namespace}/{name}"));
-    let hex = |range: std::ops::Range<usize>| -> String { digest[range].iter().map(|byte| format!("{byte:02x}")).collect() };
+    let hex =
+        |range: std::ops::Range<usize>| -> String { digest[range].iter().map(|byte| format!("{byte:02x}")).collect() };
     format!("{}-{}-8{}-a{}-{}", hex(0..4), hex(4..6), &hex(6..8)[1..], &hex(8..10)[1..], hex(10..16))
 }
 

@@ -71,8 +71,8 @@ pub(crate) fn result(text: &str) {
 
 /// Writes a value as JSON to standard output.
 pub(crate) fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
-    let text = serde_json::to_string_pretty(value)
-        .map_err(|error| Failure::environment("write the result as JSON", error))?;
+    let text =
+        serde_json::to_string_pretty(value).map_err(|error| Failure::environment("write the result as JSON", error))?;
     result(&text);
     Ok(())
 }

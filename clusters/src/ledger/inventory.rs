@@ -20,7 +20,7 @@ pub struct Inventory {
     pub groups: BTreeSet<Utf8PathBuf>,
     /// Mount points beneath the state directory, in the host's mount namespace.
     pub mounts: BTreeSet<Utf8PathBuf>,
-    /// Processes of clusters, as `pid program`.
+    /// Processes of clusters, as `pid program of cluster`.
     pub processes: BTreeSet<String>,
     /// Clusters' directories.
     pub directories: BTreeSet<Utf8PathBuf>,
@@ -48,11 +48,9 @@ pub fn inventory(state: &Utf8Path) -> Inventory {
     }
     let own = fs::read_link("/proc/self/ns/net").unwrap_or_default();
     for pid in names("/proc").into_iter().filter(|name| name.bytes().all(|byte| byte.is_ascii_digit())) {
-        if !belongs(&pid) {
-            continue;
-        }
+        let Some(cluster) = cluster_of(&pid) else { continue };
         let program = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-        found.processes.insert(format!("{pid} {}", program.trim()));
+        found.processes.insert(format!("{pid} {} of {cluster}", program.trim()));
         match fs::read_link(format!("/proc/{pid}/ns/net")) {
             Ok(namespace) if namespace != own => {
                 found.network_namespaces.insert(namespace.to_string_lossy().into_owned());
@@ -81,6 +79,14 @@ impl Inventory {
         .concat()
     }
 
+    /// What belongs to the clusters with these ledger IDs, one line each.
+    ///
+    /// Other runs may create and delete clusters on the same host at any time: what is theirs is not a leftover of this one.
+    pub fn of(&self, ids: &[String]) -> Vec<String> {
+        let everything = self.since(&Self::default());
+        everything.into_iter().filter(|line| ids.iter().any(|id| line.contains(id.as_str()))).collect()
+    }
+
     /// Whether nothing was found.
     pub fn is_empty(&self) -> bool {
         self.since(&Self::default()).is_empty()
@@ -90,16 +96,18 @@ impl Inventory {
 /// The kernel's name for `sandproof-cluster-init`: fifteen bytes of it.
 const SUPERVISOR: &str = "sandproof-clust";
 
-/// A process belongs to a cluster when its control group does, or when it watches over one.
+/// The cluster that a process belongs to: by its control group, or because it watches over one.
 /// A zombie holds nothing.
-fn belongs(pid: &str) -> bool {
-    let number = pid.parse().unwrap_or_default();
-    if ProcessIdentity::of(number).is_none() {
-        return false;
-    }
+fn cluster_of(pid: &str) -> Option<String> {
+    ProcessIdentity::of(pid.parse().unwrap_or_default())?;
     let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    let marker = format!("/{GROUP_PREFIX}");
+    if let Some((_, rest)) = groups.split_once(&marker) {
+        let id: String = rest.chars().take_while(char::is_ascii_alphanumeric).collect();
+        return Some(format!("{GROUP_PREFIX}{id}"));
+    }
     let program = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    groups.contains(&format!("/{GROUP_PREFIX}")) || program.trim() == SUPERVISOR
+    (program.trim() == SUPERVISOR).then(|| "a cluster".to_owned())
 }
 
 fn mounts_beneath(state: &Utf8Path) -> BTreeSet<Utf8PathBuf> {

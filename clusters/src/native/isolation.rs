@@ -44,6 +44,7 @@ pub struct PreparedCluster {
     request: ClusterRequest,
     entry: Entry,
     supervision: Supervision,
+    deadline: Duration,
 }
 
 /// Makes the namespaces and the link. Everything is in the ledger before it exists; on failure,
@@ -61,6 +62,7 @@ pub async fn prepare(request: ClusterRequest) -> Result<PreparedCluster, Provide
             request,
             entry,
             supervision,
+            deadline: super::API_DEADLINE,
         }),
         Err(error) => {
             // The entry as written last: it may have the processes by now.
@@ -72,6 +74,14 @@ pub async fn prepare(request: ClusterRequest) -> Result<PreparedCluster, Provide
 }
 
 impl PreparedCluster {
+    /// Sets how long the API server may take to become ready ([`API_DEADLINE`](super::API_DEADLINE)
+    /// when not called); emulated or crowded machines need more.
+    #[must_use]
+    pub fn with_deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
     /// Starts the components; resolves when the API server answers `/readyz`. The node may become
     /// ready later: see [`Cluster::reached`]. On failure the cluster is removed.
     pub async fn start(mut self, settings: NodeSettings) -> Result<Cluster, ProviderError> {
@@ -96,10 +106,9 @@ impl PreparedCluster {
     }
 
     async fn come_up(&mut self, settings: &NodeSettings) -> Result<(), ProviderError> {
-        start::write(&self.request, &self.entry, settings)?;
+        start::write(&self.request, &self.entry, settings, self.deadline)?;
         self.supervision.tell(Command::Start)?;
-        let deadline = Duration::from_secs(super::API_DEADLINE_SECONDS) + GRACE;
-        self.supervision.reached(Milestone::ApiReady, deadline, &self.request.directory).await?;
+        self.supervision.reached(Milestone::ApiReady, self.deadline + GRACE, &self.request.directory).await?;
         Ok(())
     }
 }

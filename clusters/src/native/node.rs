@@ -98,3 +98,15 @@ pub(crate) fn proxy(files: &Files, programs: &Programs, node: &str) -> Result<Co
     let arguments = [format!("--config={configuration}")];
     Ok(component("kube-proxy", &programs.kube_proxy, arguments, StartCondition::ApiReady))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kubelet_gets_the_gates_and_leaves_the_credential_check_alone() {
+        let configuration = kubelet_configuration(&BTreeMap::from([("ImageVolume".to_owned(), true)]));
+        assert!(configuration.get("imagePullCredentialsVerificationPolicy").is_none());
+        insta::assert_json_snapshot!(configuration);
+    }
+}

@@ -31,7 +31,16 @@ pub(crate) fn crio(
     settings: &NodeSettings,
 ) -> Result<ComponentPlan, ProviderError> {
     let runtime = oci_runtime(files, programs, host)?;
-    files.write("configuration/crio.conf", crio_configuration(programs, &runtime, &settings.pause_image))?;
+    files.write(
+        "configuration/crio.conf",
+        crio_configuration(
+            programs.pinns.as_str(),
+            programs.conmon.as_str(),
+            programs.cni_plugins.as_str(),
+            &runtime,
+            &settings.pause_image,
+        ),
+    )?;
     files.write(&format!("{ROOT}/etc/containers/registries.conf"), registries(&settings.registries))?;
     files.write(
         &format!("{ROOT}/etc/containers/policy.json"),
@@ -59,8 +68,7 @@ fn oci_runtime(files: &Files, programs: &Programs, host: &Host) -> Result<String
     files.link(&format!("runtime/{PROGRAM}"), &programs.oci_runtime)
 }
 
-fn crio_configuration(programs: &Programs, runtime: &str, pause_image: &str) -> String {
-    let Programs { pinns, conmon, cni_plugins, .. } = programs;
+fn crio_configuration(pinns: &str, conmon: &str, cni_plugins: &str, runtime: &str, pause_image: &str) -> String {
     format!(
         r#"[crio]
 root = "/var/lib/containers/storage"
@@ -172,5 +180,17 @@ mod tests {
         location = "198.18.0.1:5000"
         insecure = true
         "#);
+    }
+
+    #[test]
+    fn the_runtime_configuration_has_no_path_of_the_host_but_its_programs() {
+        let configuration = crio_configuration(
+            "/components/pinns",
+            "/components/conmon",
+            "/components/cni",
+            "/run/sandproof/runtime/sandproof-oci-runtime",
+            "198.18.0.1:5000/pause:1",
+        );
+        insta::assert_snapshot!(configuration);
     }
 }

@@ -1,11 +1,11 @@
 //! Turning a request and the node's settings into files and a start plan.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use camino::Utf8Path;
 
 use super::{
-    API_DEADLINE_SECONDS, API_PORT, ClusterRequest, NodeSettings, POD_RANGE, ProviderError, control_plane, dns,
+    API_PORT, ClusterRequest, NodeSettings, POD_RANGE, ProviderError, control_plane, dns,
     files::{Files, inside},
     kubeconfig, network, node,
     pki::{Credential, Pki},
@@ -15,7 +15,12 @@ use super::{
 use crate::ledger::Entry;
 
 /// Writes everything that the components read, and the plan to start them.
-pub(crate) fn write(request: &ClusterRequest, entry: &Entry, settings: &NodeSettings) -> Result<(), ProviderError> {
+pub(crate) fn write(
+    request: &ClusterRequest,
+    entry: &Entry,
+    settings: &NodeSettings,
+    deadline: Duration,
+) -> Result<(), ProviderError> {
     let files = Files::new(&request.directory);
     let name = &request.name;
     let pki = Pki::generate(name, entry.node_address())?;
@@ -59,7 +64,7 @@ pub(crate) fn write(request: &ClusterRequest, entry: &Entry, settings: &NodeSett
             certificate: inside("pki/admin.crt").into(),
             key: inside("pki/admin.key").into(),
         },
-        deadline_seconds: API_DEADLINE_SECONDS,
+        deadline_seconds: deadline.as_secs(),
     };
     files.write_json(START_PLAN, &plan)?;
     Ok(())

@@ -48,7 +48,8 @@ fn pull_unauthorized(seen: &Seen) -> Option<Found> {
     chain.extend(seen.events.iter().find(|event| event.reason == "Failed").map(|event| of_event("kubelet", event)));
     chain.push(link("runtime", None, &refused));
     chain.extend(registry(seen, |request| matches!(request.status, 401 | 403)));
-    let who = if denied.who == "anonymous" { "an anonymous pull".to_owned() } else { format!("a pull by {}", denied.who) };
+    let who =
+        if denied.who == "anonymous" { "an anonymous pull".to_owned() } else { format!("a pull by {}", denied.who) };
     Some((format!("the registry refused {who}"), chain))
 }
 
@@ -126,9 +127,7 @@ fn check_failed(seen: &Seen) -> Option<Found> {
 
 /// What the pods say about where their images come from and with which secrets.
 fn spec_of_pull(seen: &Seen) -> Vec<ChainLink> {
-    let sandbox = |pod: &&Value| {
-        pod.pointer("/metadata/ownerReferences/0/kind").is_some_and(|kind| kind == "Sandbox")
-    };
+    let sandbox = |pod: &&Value| pod.pointer("/metadata/ownerReferences/0/kind").is_some_and(|kind| kind == "Sandbox");
     seen.pods
         .iter()
         .filter(sandbox)
@@ -146,7 +145,9 @@ fn waiting(seen: &Seen, state: ContainerState) -> Option<String> {
     seen.pods.iter().find_map(|pod| {
         let container = pods::containers(pod).into_iter().find(|container| container.state == state)?;
         let code = container.exit_code.map(|code| format!(" (exit code {code})")).unwrap_or_default();
-        Some(format!("container {}: {}{code} {}", container.name, container.reason, container.message).trim().to_owned())
+        Some(
+            format!("container {}: {}{code} {}", container.name, container.reason, container.message).trim().to_owned(),
+        )
     })
 }
 

@@ -92,9 +92,8 @@ pub(crate) struct RunArguments {
 }
 
 fn shard(text: &str) -> Result<(usize, usize), String> {
-    let parsed = text
-        .split_once('/')
-        .and_then(|(part, of)| Some((part.parse::<usize>().ok()?, of.parse::<usize>().ok()?)));
+    let parsed =
+        text.split_once('/').and_then(|(part, of)| Some((part.parse::<usize>().ok()?, of.parse::<usize>().ok()?)));
     match parsed {
         Some((part, of)) if part >= 1 && part <= of => Ok((part, of)),
         _ => Err("a shard is I/N with 1 ≤ I ≤ N, for example 2/5".to_owned()),

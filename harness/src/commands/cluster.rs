@@ -153,12 +153,7 @@ async fn list(paths: &Paths, json: bool) -> Result<ExitCode, Failure> {
 }
 
 /// A shell in the node's namespaces, with kubectl on its path.
-async fn shell(
-    global: &GlobalArguments,
-    paths: &Paths,
-    name: &str,
-    command: Vec<String>,
-) -> Result<ExitCode, Failure> {
+async fn shell(global: &GlobalArguments, paths: &Paths, name: &str, command: Vec<String>) -> Result<ExitCode, Failure> {
     let entry = find(paths, name).await?;
     let store = crate::provision::store(paths, &global.sources)?;
     let (events, pump) = Events::start(vec![Box::new(Progress::new(false))]);
@@ -237,7 +232,11 @@ async fn find(paths: &Paths, name: &str) -> Result<Entry, Failure> {
     let entries = entries(paths).await?;
     let names: Vec<String> = entries.iter().map(|entry| entry.name.clone()).collect();
     entries.into_iter().find(|entry| entry.name == name).ok_or_else(|| {
-        let hint = if names.is_empty() { "there are no clusters".to_owned() } else { format!("the clusters are: {}", names.join(", ")) };
+        let hint = if names.is_empty() {
+            "there are no clusters".to_owned()
+        } else {
+            format!("the clusters are: {}", names.join(", "))
+        };
         Failure::usage(format!("there is no cluster `{name}`"), hint)
     })
 }

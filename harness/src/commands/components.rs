@@ -36,9 +36,9 @@ pub(crate) async fn components(global: &GlobalArguments, command: ComponentsComm
         }
         ComponentsCommand::Path { name, program } => {
             let component = obtain(&paths, global, &[(name.as_str(), None)]).await?.remove(0);
-            let path = component
-                .file(&program)
-                .map_err(|error| Failure::usage(error.to_string(), "`sandproof components list` names the components"))?;
+            let path = component.file(&program).map_err(|error| {
+                Failure::usage(error.to_string(), "`sandproof components list` names the components")
+            })?;
             terminal::result(path.as_str());
         }
     }

@@ -12,9 +12,7 @@ pub(crate) async fn doctor(arguments: &DoctorArguments) -> Result<ExitCode, Fail
     let packages = host.packages_to_install();
     if arguments.fix && !packages.is_empty() {
         terminal::progress(&format!("installing {}", packages.join(" ")));
-        install_packages(&packages)
-            .await
-            .map_err(|error| Failure::environment("install what is missing", error))?;
+        install_packages(&packages).await.map_err(|error| Failure::environment("install what is missing", error))?;
         host = Host::probe_at(&paths.cache);
     }
     if arguments.json {
@@ -47,10 +45,16 @@ fn describe(host: &Host) -> String {
         lines.push(format!("{name:<9} {}", if present { "yes" } else { "no" }));
     }
     if host.missing.is_empty() {
-        lines.push(if host.root { "native clusters can run here".to_owned() } else { "everything else is here".to_owned() });
+        lines.push(if host.root {
+            "native clusters can run here".to_owned()
+        } else {
+            "everything else is here".to_owned()
+        });
     } else {
         lines.push("missing:".to_owned());
-        lines.extend(host.missing.iter().map(|missing| format!("  {}: {}\n    {}", missing.what, missing.why, missing.remedy)));
+        lines.extend(
+            host.missing.iter().map(|missing| format!("  {}: {}\n    {}", missing.what, missing.why, missing.remedy)),
+        );
         let packages = host.packages_to_install();
         if !packages.is_empty() {
             lines.push(format!("`sandproof doctor --fix` installs: {}", packages.join(" ")));

@@ -11,8 +11,7 @@ use crate::{
     failure::Failure,
     paths::Paths,
     plan::{self, Plan, profile_name},
-    provision,
-    terminal,
+    provision, terminal,
 };
 
 /// `plan`.

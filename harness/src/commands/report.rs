@@ -1,7 +1,9 @@
 //! `report`: everything shown is rendered from the record alone, so it can be rendered again, merged and compared.
 
 use camino::Utf8Path;
-use sandproof_reports::{ExitCode, Record, diff::diff, history::history, html, junit, markdown, merge::merge, terminal as matrix};
+use sandproof_reports::{
+    ExitCode, Record, diff::diff, history::history, html, junit, markdown, merge::merge, terminal as matrix,
+};
 
 use crate::{
     cli::{ReportCommand, ReportFormat},
@@ -25,9 +27,8 @@ pub(crate) fn report(command: ReportCommand) -> Result<ExitCode, Failure> {
         }
         ReportCommand::Merge { reports, out } => {
             let records = reports.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
-            let merged = merge(&records).map_err(|error| {
-                Failure::usage(error.to_string(), "name the reports of the shards of one run")
-            })?;
+            let merged = merge(&records)
+                .map_err(|error| Failure::usage(error.to_string(), "name the reports of the shards of one run"))?;
             fs_err::create_dir_all(&out)
                 .map_err(|error| Failure::environment(format!("make the directory {out}"), error))?;
             merged

@@ -46,12 +46,14 @@ fn parse(target: &str) -> Result<(Utf8PathBuf, String, String), Failure> {
         let (cell, scenario) = rest.split_once('/')?;
         Some((Utf8PathBuf::from(report), cell.to_owned(), scenario.to_owned()))
     });
-    parts.filter(|(report, cell, scenario)| !report.as_str().is_empty() && !cell.is_empty() && !scenario.is_empty()).ok_or_else(|| {
-        Failure::usage(
-            format!("`{target}` is not REPORT#CELL/SCENARIO"),
-            "copy it from the report, for example 'sandproof-out/latest#CELL/PS-05'",
-        )
-    })
+    parts
+        .filter(|(report, cell, scenario)| !report.as_str().is_empty() && !cell.is_empty() && !scenario.is_empty())
+        .ok_or_else(|| {
+            Failure::usage(
+                format!("`{target}` is not REPORT#CELL/SCENARIO"),
+                "copy it from the report, for example 'sandproof-out/latest#CELL/PS-05'",
+            )
+        })
 }
 
 /// A result's scenario with its parameters, as reports and plans write it.
@@ -85,7 +87,8 @@ mod tests {
 
     #[test]
     fn a_target_is_read_from_its_end() {
-        let (report, cell, scenario) = parse("out/a#b/report.json#k1.36-crio1.36-native/PS-02[registry=plain]").unwrap();
+        let (report, cell, scenario) =
+            parse("out/a#b/report.json#k1.36-crio1.36-native/PS-02[registry=plain]").unwrap();
         assert_eq!(report, "out/a#b/report.json");
         assert_eq!(cell, "k1.36-crio1.36-native");
         assert_eq!(scenario, "PS-02[registry=plain]");

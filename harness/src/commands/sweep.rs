@@ -8,8 +8,11 @@ use crate::{cli::SweepArguments, failure::Failure, paths::Paths, terminal};
 /// Sweeps, and says what was removed and what stayed.
 pub(crate) async fn sweep(arguments: &SweepArguments) -> Result<ExitCode, Failure> {
     let paths = Paths::find()?;
-    let swept =
-        if arguments.kept { ledger::sweep_including_kept(&paths.state).await } else { ledger::sweep(&paths.state).await };
+    let swept = if arguments.kept {
+        ledger::sweep_including_kept(&paths.state).await
+    } else {
+        ledger::sweep(&paths.state).await
+    };
     let report = swept.map_err(|error| Failure::environment("sweep", error))?;
     remove_dead_runs(&paths);
     let clean = report.removed.iter().all(|swept| swept.leftovers.is_empty());
@@ -24,7 +27,12 @@ pub(crate) async fn sweep(arguments: &SweepArguments) -> Result<ExitCode, Failur
                 format!("removed {} of run {}, but not: {}", swept.name, swept.run, swept.leftovers.join(", "))
             });
         }
-        lines.extend(report.kept.iter().map(|name| format!("left {name}: it was kept; `sandproof cluster down {name}` removes it")));
+        lines.extend(
+            report
+                .kept
+                .iter()
+                .map(|name| format!("left {name}: it was kept; `sandproof cluster down {name}` removes it")),
+        );
         lines.extend(report.owned.iter().map(|name| format!("left {name}: its run is alive")));
         if lines.is_empty() {
             lines.push("nothing to sweep".to_owned());
@@ -39,7 +47,8 @@ fn remove_dead_runs(paths: &Paths) {
     let Ok(entries) = fs_err::read_dir(paths.state.join("runs").as_std_path()) else { return };
     for entry in entries.flatten() {
         let owner = fs_err::read_to_string(entry.path().join("owner")).unwrap_or_default();
-        let alive = serde_json::from_str::<ledger::ProcessIdentity>(&owner).is_ok_and(ledger::ProcessIdentity::is_alive);
+        let alive =
+            serde_json::from_str::<ledger::ProcessIdentity>(&owner).is_ok_and(ledger::ProcessIdentity::is_alive);
         if !alive {
             let _ = fs_err::remove_dir_all(entry.path());
         }

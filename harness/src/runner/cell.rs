@@ -9,7 +9,11 @@ use std::{
 use camino::Utf8PathBuf;
 use futures::{StreamExt, stream};
 use k8s_openapi::api::core::v1::{Node, ServiceAccount};
-use kube::{Api, Client, Config, config::{KubeConfigOptions, Kubeconfig}, runtime::wait::await_condition};
+use kube::{
+    Api, Client, Config,
+    config::{KubeConfigOptions, Kubeconfig},
+    runtime::wait::await_condition,
+};
 use sandproof_clusters::{
     host::Host,
     ledger,
@@ -128,8 +132,15 @@ pub(crate) async fn run(context: &CellContext, planned: &PlannedCell, scenarios:
     for address in &equipped.listeners {
         context.registry.close(*address);
     }
+    let id = equipped.cluster.entry().id.clone();
     let deletion = equipped.cluster.delete().await;
     cell.leftovers = deletion.leftovers;
+    // The deletion says what it could not remove; the inventory looks for itself.
+    for leftover in ledger::inventory(&context.paths.state).of(&[id]) {
+        if !cell.leftovers.contains(&leftover) {
+            cell.leftovers.push(leftover);
+        }
+    }
     phase.finish(&mut cell.phases);
     cell
 }
@@ -166,7 +177,12 @@ async fn equip_uninterrupted(
         directory: context.paths.state.join("clusters").join(name),
     };
     let tried = "create the cluster";
-    let prepared = native::prepare(request).await.map_err(|error| Failure::environment(tried, error))?;
+    let prepared = native::prepare(request).await.map_err(|error| match error {
+        error @ (native::ProviderError::InvalidName { .. } | native::ProviderError::NameTaken { .. }) => {
+            Failure::usage(error.to_string(), "`sandproof cluster list` shows the clusters that there are")
+        }
+        error => Failure::environment(tried, error),
+    })?;
     let listen = |kind| {
         let registry = Arc::clone(&context.registry);
         let ip = prepared.host_address;
@@ -285,7 +301,12 @@ async fn finish_installation(
 }
 
 /// Runs the scenarios side by side, in the order of the plan; `offset` keeps apart what runs on one cluster twice.
-pub(crate) async fn perform(bench: &Bench, scenarios: &[ScenarioInstance], jobs: usize, offset: usize) -> Vec<CaseResult> {
+pub(crate) async fn perform(
+    bench: &Bench,
+    scenarios: &[ScenarioInstance],
+    jobs: usize,
+    offset: usize,
+) -> Vec<CaseResult> {
     let mut results: Vec<(usize, CaseResult)> = stream::iter(scenarios.iter().enumerate())
         .map(|(position, scenario)| async move { (position, bench.run(scenario, offset + position).await) })
         .buffer_unordered(jobs)
@@ -367,11 +388,9 @@ async fn schedulable(client: &Client, stage: &Stage) -> Result<(), Failure> {
                 .as_ref()
                 .and_then(|spec| spec.taints.as_ref())
                 .is_some_and(|taints| taints.iter().any(|taint| taint.effect != "PreferNoSchedule"));
-            let ready = node
-                .status
-                .as_ref()
-                .and_then(|status| status.conditions.as_ref())
-                .is_some_and(|conditions| conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True"));
+            let ready = node.status.as_ref().and_then(|status| status.conditions.as_ref()).is_some_and(|conditions| {
+                conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+            });
             ready && !tainted
         })
     };
@@ -409,10 +428,7 @@ async fn default_account(client: &Client) -> Result<(), Failure> {
     match tokio::time::timeout(NODE_DEADLINE, await_condition(api, "default", exists)).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(Failure::environment("watch for the default service account", error)),
-        Err(_) => Err(Failure::environment(
-            "start pods",
-            "the controller manager made no default service account",
-        )),
+        Err(_) => Err(Failure::environment("start pods", "the controller manager made no default service account")),
     }
 }
 
@@ -420,7 +436,8 @@ async fn default_account(client: &Client) -> Result<(), Failure> {
 async fn node_name(client: &Client) -> Result<String, Failure> {
     use kube::runtime::{WatchStreamExt, watcher};
     let tried = "wait for the node to register";
-    let nodes = watcher(Api::<Node>::all(client.clone()), watcher::Config::default()).default_backoff().applied_objects();
+    let nodes =
+        watcher(Api::<Node>::all(client.clone()), watcher::Config::default()).default_backoff().applied_objects();
     let mut nodes = std::pin::pin!(nodes);
     let first = async {
         loop {
@@ -473,7 +490,10 @@ fn reached_something_else(planned: &PlannedCell, observed: &Observed) -> Option<
     }
     let runtime = format!("{} {}", planned.runtime, planned.runtime_version);
     if differs(&observed.runtime, &runtime) {
-        return Some(format!("{runtime} was asked for, the node says {}", observed.runtime.as_deref().unwrap_or("nothing")));
+        return Some(format!(
+            "{runtime} was asked for, the node says {}",
+            observed.runtime.as_deref().unwrap_or("nothing")
+        ));
     }
     None
 }

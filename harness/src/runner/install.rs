@@ -116,4 +116,3 @@ pub(crate) async fn apply(client: &Client, object: &Value) -> Result<(), Failure
         .map(drop)
         .map_err(|error| Failure::environment(format!("apply {kind} {name}"), error))
 }
-

@@ -161,13 +161,20 @@ impl Bench {
             let failed: Vec<String> = judgement.failed.iter().map(sentence).collect();
             files.push(("failed-checks.txt", failed.join("\n") + "\n"));
         }
-        files.push(("objects.json", pretty(&json!({
-            "pods": state.pods(&scene.namespace),
-            "sandboxes": state.sandboxes(&scene.namespace),
-        }))));
+        files.push((
+            "objects.json",
+            pretty(&json!({
+                "pods": state.pods(&scene.namespace),
+                "sandboxes": state.sandboxes(&scene.namespace),
+            })),
+        ));
         files.push(("events.json", pretty(&json!(state.events(&scene.namespace)))));
-        let requests: Vec<Value> =
-            scene.images.values().flat_map(|image| scene.stage.registry.requests(&image.repository)).map(|record| json!(record)).collect();
+        let requests: Vec<Value> = scene
+            .images
+            .values()
+            .flat_map(|image| scene.stage.registry.requests(&image.repository))
+            .map(|record| json!(record))
+            .collect();
         files.push(("registry.json", pretty(&json!(requests))));
         if let Some(driver) = &scene.driver {
             files.push(("calls.json", pretty(&json!(driver.calls()))));
@@ -216,29 +223,34 @@ async fn open(scene: &Scene) -> Result<(), Failure> {
 async fn close(scene: &Scene) {
     let api: Api<Namespace> = Api::all(scene.stage.client.clone());
     if let Err(error) = api.delete(&scene.namespace, &DeleteParams::background()).await {
-        scene.stage.events.emit(Event::Warning { text: format!("cannot delete the namespace {}: {error}", scene.namespace) });
+        scene
+            .stage
+            .events
+            .emit(Event::Warning { text: format!("cannot delete the namespace {}: {error}", scene.namespace) });
     }
 }
 
 fn seen(scene: &Scene, judgement: &Judgement, error: Option<&StepError>, driver_log: Option<&str>) -> Seen {
     let state = &scene.stage.state;
     let requests = scene.images.values().flat_map(|image| {
-        scene.stage.registry.requests(&image.repository).into_iter().filter(|record| !record.by_harness()).map(|record| {
-            let who = record.user.as_ref().or(record.credentials_presented.as_ref());
-            SeenRequest {
-                at: record.at,
-                what: format!(
-                    "{} {} {}",
-                    record.method,
-                    request_kind(record.kind),
-                    record.reference.as_deref().unwrap_or_default()
-                )
-                .trim_end()
-                .to_owned(),
-                who: who.map_or_else(|| "anonymous".to_owned(), |login| scene.step_name_of(login)),
-                status: record.status.unwrap_or_default(),
-            }
-        })
+        scene.stage.registry.requests(&image.repository).into_iter().filter(|record| !record.by_harness()).map(
+            |record| {
+                let who = record.user.as_ref().or(record.credentials_presented.as_ref());
+                SeenRequest {
+                    at: record.at,
+                    what: format!(
+                        "{} {} {}",
+                        record.method,
+                        request_kind(record.kind),
+                        record.reference.as_deref().unwrap_or_default()
+                    )
+                    .trim_end()
+                    .to_owned(),
+                    who: who.map_or_else(|| "anonymous".to_owned(), |login| scene.step_name_of(login)),
+                    status: record.status.unwrap_or_default(),
+                }
+            },
+        )
     });
     Seen {
         failed: judgement
@@ -273,8 +285,10 @@ fn pretty(value: &Value) -> String {
 
 /// A key as a file name: `PS-02[registry=plain]` as `PS-02-registry-plain`.
 fn file_name(key: &str) -> String {
-    let mut name: String =
-        key.chars().map(|character| if character.is_ascii_alphanumeric() || "-_.".contains(character) { character } else { '-' }).collect();
+    let mut name: String = key
+        .chars()
+        .map(|character| if character.is_ascii_alphanumeric() || "-_.".contains(character) { character } else { '-' })
+        .collect();
     while name.ends_with('-') {
         name.pop();
     }

@@ -72,7 +72,6 @@ pub(crate) async fn run(
         cells: plan.cells.iter().map(|cell| cell.name.clone()).collect(),
         results: plan.results(),
     });
-    let before = ledger::inventory(&settings.paths.state);
     let expectations = Arc::new(expectations);
     let mut cells = Vec::new();
     let mut refused = None;
@@ -101,15 +100,6 @@ pub(crate) async fn run(
     }
     if let Some(failure) = refused {
         return Err(failure);
-    }
-    let kept = settings.keep != Keep::Never;
-    let after = ledger::inventory(&settings.paths.state);
-    if let (Some(cell), false) = (cells.last_mut(), kept) {
-        for leftover in after.since(&before) {
-            if !cell.leftovers.contains(&leftover) {
-                cell.leftovers.push(leftover);
-            }
-        }
     }
     let run = Run {
         id: settings.run_id.clone(),

@@ -21,10 +21,8 @@ pub(super) async fn sandbox(scene: &mut Scene, step: &AwaitStep) -> Value {
     let stage = Arc::clone(&scene.stage);
     // What was refused never comes: waiting for it would only cost the time limit.
     let within = if scene.refused.contains(&name) { Duration::ZERO } else { step.within.0 };
-    let waited = stage
-        .state
-        .wait(within, |state| scene.sandbox_pod(state, &name).and_then(|pod| decisive(&pod, step)))
-        .await;
+    let waited =
+        stage.state.wait(within, |state| scene.sandbox_pod(state, &name).and_then(|pod| decisive(&pod, step))).await;
     let pod = scene.sandbox_pod(&stage.state, &name);
     let (reached, status) = match waited.found {
         Some((reached, status)) => (reached, status),
@@ -35,7 +33,8 @@ pub(super) async fn sandbox(scene: &mut Scene, step: &AwaitStep) -> Value {
         Some(status) => (Some(status.name), status.reason, status.message),
         None => (None, String::new(), unscheduled),
     };
-    let object = pod.as_deref().and_then(|pod| pod.pointer("/metadata/name")?.as_str().map(|name| format!("Pod/{name}")));
+    let object =
+        pod.as_deref().and_then(|pod| pod.pointer("/metadata/name")?.as_str().map(|name| format!("Pod/{name}")));
     let events: Vec<_> = stage
         .state
         .events(&scene.namespace)
@@ -131,8 +130,10 @@ impl Goal {
 /// Whether the pod's state ends the wait, and whether it is the state that was waited for.
 fn decisive(pod: &Value, step: &AwaitStep) -> Option<(bool, Option<ContainerStatus>)> {
     let wanted = step.container.as_deref();
-    let containers: Vec<ContainerStatus> =
-        pods::containers(pod).into_iter().filter(|container| wanted.is_none_or(|name| container.name == name)).collect();
+    let containers: Vec<ContainerStatus> = pods::containers(pod)
+        .into_iter()
+        .filter(|container| wanted.is_none_or(|name| container.name == name))
+        .collect();
     let refused = containers.iter().find(|container| container.state == ContainerState::PullRefused);
     let failed = containers.iter().find(|container| container.state == ContainerState::Failed);
     let runs = pods::runs(pod, wanted.unwrap_or(AGENT));
@@ -160,4 +161,3 @@ fn most_telling(pod: &Value, wanted: Option<&str>) -> Option<ContainerStatus> {
         .or(containers.first())
         .cloned()
 }
-

@@ -137,10 +137,11 @@ fn not_decided(state: &ClusterState, namespace: &str, expect: DriverExpectation)
     ))
 }
 
+/// The last words in the pod's status are there however often the container was started since; its log may not be.
 async fn ended(scene: &Scene, pod: &str, container: &ContainerStatus) -> Value {
-    let mut log = log_lines(scene, pod, container.restarts > 0).await;
-    if log.is_empty() && container.restarts > 0 {
-        log = log_lines(scene, pod, false).await;
+    let mut log: Vec<String> = container.last_words.lines().map(str::to_owned).collect();
+    if log.is_empty() {
+        log = log_lines(scene, pod, container.restarts > 0).await;
     }
     json!({ "running": false, "exitCode": container.exit_code, "log": log, "pod": pod })
 }

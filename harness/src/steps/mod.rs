@@ -45,11 +45,7 @@ impl StepError {
 
 /// Carries out `steps` in order; observations go into the scene.
 /// `verb` is the step that is under way, for the report of a failure.
-pub(crate) async fn carry_out(
-    scene: &mut Scene,
-    steps: &[Step],
-    verb: &mut &'static str,
-) -> Result<(), StepError> {
+pub(crate) async fn carry_out(scene: &mut Scene, steps: &[Step], verb: &mut &'static str) -> Result<(), StepError> {
     for step in steps {
         *verb = step.verb();
         let events = scene.stage.events.clone();

@@ -13,7 +13,8 @@ const PULL_REFUSED: &[&str] = &[
 ];
 
 /// Waiting reasons that mean a container cannot start.
-const CANNOT_START: &[&str] = &["CreateContainerError", "CreateContainerConfigError", "RunContainerError", "CrashLoopBackOff"];
+const CANNOT_START: &[&str] =
+    &["CreateContainerError", "CreateContainerConfigError", "RunContainerError", "CrashLoopBackOff"];
 
 /// The state that a container is in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +42,8 @@ pub(crate) struct ContainerStatus {
     pub(crate) reason: String,
     /// The status's message.
     pub(crate) message: String,
+    /// What it said when it last ended.
+    pub(crate) last_words: String,
     /// How it ended, when it did.
     pub(crate) exit_code: Option<i64>,
     /// How often it was started again.
@@ -64,9 +67,7 @@ pub(crate) fn phase(pod: &Value) -> &str {
 
 /// Whether the container of that name runs.
 pub(crate) fn runs(pod: &Value, name: &str) -> bool {
-    containers(pod)
-        .iter()
-        .any(|container| container.name == name && container.state == ContainerState::Running)
+    containers(pod).iter().any(|container| container.name == name && container.state == ContainerState::Running)
 }
 
 /// The message of a false `PodScheduled` condition.
@@ -90,6 +91,11 @@ fn container(status: &Value) -> ContainerStatus {
             status.pointer(&format!("{pointer}/exitCode")).and_then(Value::as_i64).unwrap_or(-1),
         ))
     };
+    let last_words = ["/state/terminated", "/lastState/terminated"]
+        .iter()
+        .find_map(|pointer| terminated(pointer))
+        .map(|(_, message, _)| message)
+        .unwrap_or_default();
     let (state, reason, message, exit_code) = if status.pointer("/state/running").is_some() {
         (ContainerState::Running, String::new(), String::new(), None)
     } else if let Some((reason, message, code)) = terminated("/state/terminated") {
@@ -107,7 +113,7 @@ fn container(status: &Value) -> ContainerStatus {
         let code = terminated("/lastState/terminated").map(|(_, _, code)| code);
         (state, reason, text("/state/waiting/message"), code)
     };
-    ContainerStatus { name: text("/name"), state, reason, message, exit_code, restarts }
+    ContainerStatus { name: text("/name"), state, reason, message, last_words, exit_code, restarts }
 }
 
 #[cfg(test)]

@@ -31,9 +31,7 @@ pub(super) async fn image(scene: &mut Scene, step: &ImageStep) -> Result<Value, 
         .map_err(|error| StepError::environment(format!("make the image {}", step.name), error))?;
     let access = match &step.access {
         ImageAccess::Public => Access::Public,
-        ImageAccess::Users(users) => {
-            Access::Users(users.iter().map(|user| scene.user(user).login).collect())
-        }
+        ImageAccess::Users(users) => Access::Users(users.iter().map(|user| scene.user(user).login).collect()),
     };
     let stage = &scene.stage;
     stage.registry.grant(&repository, access);

@@ -78,10 +78,9 @@ pub(super) async fn probe(scene: &mut Scene, step: &ProbeStep) -> Result<Value, 
 
 /// Reads what the registry was asked for an image.
 pub(super) fn requests(scene: &Scene, step: &RequestsStep) -> Result<Value, StepError> {
-    let image = scene
-        .images
-        .get(&step.image)
-        .ok_or_else(|| StepError::environment("read the registry's record", format!("no image `{}` was pushed", step.image)))?;
+    let image = scene.images.get(&step.image).ok_or_else(|| {
+        StepError::environment("read the registry's record", format!("no image `{}` was pushed", step.image))
+    })?;
     let records: Vec<RequestRecord> = scene
         .stage
         .registry
@@ -93,15 +92,12 @@ pub(super) fn requests(scene: &Scene, step: &RequestsStep) -> Result<Value, Step
     let who = |login: Option<&String>| login.map_or_else(|| "anonymous".to_owned(), |login| scene.step_name_of(login));
     let is = |record: &&RequestRecord, kind: RequestKind| record.kind == kind;
     let manifests: Vec<&RequestRecord> = records.iter().filter(|record| is(record, RequestKind::Manifest)).collect();
-    let asked: Vec<&RequestRecord> = records
-        .iter()
-        .filter(|record| is(record, RequestKind::Manifest) || is(record, RequestKind::Token))
-        .collect();
+    let asked: Vec<&RequestRecord> =
+        records.iter().filter(|record| is(record, RequestKind::Manifest) || is(record, RequestKind::Token)).collect();
     let users: BTreeSet<String> =
         manifests.iter().filter(|record| record.status == Some(200)).map(|record| who(record.user.as_ref())).collect();
     let denied: Vec<&&RequestRecord> = asked.iter().filter(|record| matches!(record.status, Some(401 | 403))).collect();
-    let refused: BTreeSet<String> =
-        denied.iter().map(|record| who(record.credentials_presented.as_ref())).collect();
+    let refused: BTreeSet<String> = denied.iter().map(|record| who(record.credentials_presented.as_ref())).collect();
     Ok(json!({
         "all": records.iter().map(|record| shown(record, &who)).collect::<Vec<_>>(),
         "manifests": manifests.iter().map(|record| shown(record, &who)).collect::<Vec<_>>(),

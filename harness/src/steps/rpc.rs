@@ -138,13 +138,7 @@ impl Driver {
     fn record(&mut self, method: &'static str, request: Value, error: Option<&Status>) -> Map<String, Value> {
         let code = error.map_or("OK".to_owned(), |status| code_name(status.code()));
         let message = error.map(|status| status.message().to_owned()).unwrap_or_default();
-        self.calls.push(Call {
-            at: Timestamp::now(),
-            method,
-            request,
-            code: code.clone(),
-            message: message.clone(),
-        });
+        self.calls.push(Call { at: Timestamp::now(), method, request, code: code.clone(), message: message.clone() });
         Map::from_iter([("code".to_owned(), json!(code)), ("message".to_owned(), json!(message))])
     }
 }

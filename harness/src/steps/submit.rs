@@ -49,8 +49,8 @@ pub(super) async fn delete(scene: &mut Scene, step: &DeleteStep) -> Result<Value
 /// Opens a watch that stays open until the scene ends.
 pub(super) async fn watch(scene: &mut Scene, name: &str) -> Result<(), StepError> {
     let opened = Watching::open(driver(scene)?).await;
-    let watching =
-        opened.map_err(|status| StepError::Subject(format!("the driver refused WatchSandboxes: {}", status.message())))?;
+    let watching = opened
+        .map_err(|status| StepError::Subject(format!("the driver refused WatchSandboxes: {}", status.message())))?;
     scene.watches.insert(name.to_owned(), watching);
     Ok(())
 }
@@ -124,9 +124,11 @@ fn config(
 
 fn replaced(value: &Value, images: &BTreeMap<String, SceneImage>) -> Value {
     match value {
-        Value::String(text) => Value::String(images.iter().fold(text.clone(), |text, (name, image)| {
-            text.replace(&format!("${{image.{name}}}"), &image.reference)
-        })),
+        Value::String(text) => {
+            Value::String(images.iter().fold(text.clone(), |text, (name, image)| {
+                text.replace(&format!("${{image.{name}}}"), &image.reference)
+            }))
+        }
         Value::Array(values) => values.iter().map(|value| replaced(value, images)).collect(),
         Value::Object(fields) => {
             Value::Object(fields.iter().map(|(key, value)| (key.clone(), replaced(value, images))).collect())

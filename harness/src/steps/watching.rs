@@ -5,9 +5,7 @@ use std::{
     time::Duration,
 };
 
-use sandproof_protocol::v1::{
-    WatchSandboxesEvent, WatchSandboxesRequest, watch_sandboxes_event::Payload,
-};
+use sandproof_protocol::v1::{WatchSandboxesEvent, WatchSandboxesRequest, watch_sandboxes_event::Payload};
 use serde_json::{Value, json};
 use tokio::{sync::watch, task::JoinHandle, time::Instant};
 

@@ -4,7 +4,7 @@ use std::error::Error;
 
 use tonic::Status;
 
-use crate::kubernetes::DEADLINE;
+use crate::kubernetes::{DEADLINE, Dropper};
 use crate::request::InvalidRequest;
 use crate::sandbox::VERSIONS;
 
@@ -22,11 +22,12 @@ pub(crate) enum DriverError {
     NotFound,
     /// The cluster would drop an image volume without a word.
     #[error(
-        "the cluster drops image volumes silently: {dropped_by} kept no image of a trial volume (Kubernetes {version}, feature gate ImageVolume); switch the gate on, or use supervisor sideload method init-container"
+        "the cluster drops image volumes silently: {dropped_by} kept no image of a trial volume (Kubernetes {version}, feature gate ImageVolume); {}, or use supervisor sideload method init-container",
+        dropped_by.remedy()
     )]
     ImageVolumeDropped {
         /// Who dropped it.
-        dropped_by: &'static str,
+        dropped_by: Dropper,
         /// The API server's version.
         version: String,
     },
@@ -84,7 +85,7 @@ pub(crate) fn words(error: &kube::Error) -> String {
 }
 
 /// An error with what caused it, where its own words leave that out.
-fn with_causes(error: &dyn Error) -> String {
+pub(crate) fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use kube::{Client, Config};
 use tokio::time::timeout;
 
-pub(crate) use image_volume::ImageVolumeProbe;
+pub(crate) use image_volume::{Dropper, ImageVolumeProbe};
 pub(crate) use nodes::require_gpu;
 pub(crate) use sandboxes::Sandboxes;
 

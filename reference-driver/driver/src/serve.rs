@@ -29,8 +29,8 @@ const START_RETRY: Duration = Duration::from_millis(200);
 const DRAIN: Duration = Duration::from_secs(2);
 /// How many connections may wait to be accepted.
 const BACKLOG: u32 = 128;
-/// The client logs each failed request as an error, which this driver reports itself or tries again.
-const QUIET: &str = "kube_client=off";
+/// The Kubernetes client logs each failed request as an error, which this driver reports itself or tries again.
+const QUIET: &str = "kube_client=off,kube_runtime=off";
 /// The exit status for a wrong setting, as clap has it.
 const USAGE: u8 = 2;
 

@@ -102,6 +102,7 @@ async fn one(paths: &Paths, case: Case) -> Result<Outcome, Failure> {
     let out = directory.join("out");
     // A state directory of its own: the inventory is then about this run and no other.
     let state = directory.join("state");
+    let before = ledger::inventory(&state);
     let mut child = Process::new(paths.program("sandproof")?)
         .args(["run", "--scenario", "tags ~ \"pull-secrets\"", "--verbose", "--out", out.as_str()])
         .env("SANDPROOF_HOME", &paths.home)
@@ -152,7 +153,7 @@ async fn one(paths: &Paths, case: Case) -> Result<Outcome, Failure> {
         let swept = ledger::sweep(&state).await.map_err(|error| Failure::environment("sweep", error))?;
         leftovers.extend(swept.removed.into_iter().flat_map(|swept| swept.leftovers));
     }
-    leftovers.extend(ledger::inventory(&state).since(&ledger::Inventory::default()));
+    leftovers.extend(ledger::inventory(&state).since(&before));
     let as_told = if case.signal == "SIGKILL" { killed } else { exit_code == Some(130) && record_written };
     Ok(Outcome {
         provider: "native",

@@ -48,11 +48,7 @@ struct Mutation {
 }
 
 /// Runs every fault, or those that are named.
-pub(super) async fn mutations(
-    global: &GlobalArguments,
-    faults: Vec<String>,
-    json: bool,
-) -> Result<ExitCode, Failure> {
+pub(super) async fn mutations(global: &GlobalArguments, faults: Vec<String>, json: bool) -> Result<ExitCode, Failure> {
     if let Some(unknown) = faults.iter().find(|name| FAULTS.iter().all(|fault| fault.name != **name)) {
         return Err(Failure::usage(format!("there is no fault `{unknown}`"), "`sandproof list faults` names them"));
     }

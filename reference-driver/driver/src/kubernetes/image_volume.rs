@@ -4,6 +4,7 @@
 //! error; an older one turns it into an empty directory; an old Sandbox schema prunes it. So both objects are created as
 //! server-side dry runs and read back.
 
+use std::fmt;
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::version::Info;
@@ -39,7 +40,7 @@ enum Support {
     /// The volume came back as it was sent.
     Kept,
     /// The volume came back without its image, or not at all.
-    Dropped { by: &'static str, version: String },
+    Dropped { by: Dropper, version: String },
     /// The rehearsal itself was not allowed, so nothing is known; the real object will tell.
     Unknown,
 }
@@ -63,14 +64,42 @@ impl ImageVolumeProbe {
     }
 }
 
+/// Who drops an image volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dropper {
+    /// The API server, out of every pod.
+    ApiServer,
+    /// The schema of the Sandbox, out of the pod template.
+    SandboxSchema,
+}
+
+impl Dropper {
+    /// What ends it.
+    pub(crate) fn remedy(self) -> &'static str {
+        match self {
+            Self::ApiServer => "switch the gate on",
+            Self::SandboxSchema => "install Agent Sandbox v0.3.10 or later",
+        }
+    }
+}
+
+impl fmt::Display for Dropper {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::ApiServer => "the API server",
+            Self::SandboxSchema => "the Sandbox schema",
+        })
+    }
+}
+
 async fn probe(sandboxes: &Sandboxes, image: &str) -> Result<Support, DriverError> {
     let (pod, sandbox) = tokio::join!(
         rehearse_pod(sandboxes, image),
         sandboxes.rehearse(TRIAL_NAME, json!({ "podTemplate": { "spec": trial_spec(image) } })),
     );
     let outcomes = [
-        ("the API server", pod.map(|pod| keeps_image(pod.data.get("spec")))),
-        ("the Sandbox schema", sandbox.map(|sandbox| keeps_image(sandbox.data.pointer("/spec/podTemplate/spec")))),
+        (Dropper::ApiServer, pod.map(|pod| keeps_image(pod.data.get("spec")))),
+        (Dropper::SandboxSchema, sandbox.map(|sandbox| keeps_image(sandbox.data.pointer("/spec/podTemplate/spec")))),
     ];
     let mut support = Support::Kept;
     for (by, outcome) in outcomes {
@@ -79,12 +108,12 @@ async fn probe(sandboxes: &Sandboxes, image: &str) -> Result<Support, DriverErro
             Ok(false) => {
                 let version = call("read the API server's version", sandboxes.client().apiserver_version()).await?;
                 let version = shown(&version);
-                tracing::warn!(by, version, "the cluster drops image volumes");
+                tracing::warn!(%by, version, "the cluster drops image volumes");
                 return Ok(Support::Dropped { by, version });
             }
             // An admission rule of the namespace refused the trial object, not the volume.
             Err(error) if matches!(code_of(&error), Some(400 | 403 | 422)) => {
-                tracing::warn!(by, %error, "could not rehearse an image volume");
+                tracing::warn!(%by, %error, "could not rehearse an image volume");
                 support = Support::Unknown;
             }
             Err(error) => return Err(error),

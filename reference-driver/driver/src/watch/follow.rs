@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Feed;
 use super::backoff::Doubling;
+use crate::error::with_causes;
 use crate::kubernetes::{Sandboxes, is_missing_api};
 use crate::names;
 
@@ -71,7 +72,7 @@ async fn follow_version(
             Ok(watcher::Event::Apply(object)) => feed.sandbox_applied(&object),
             Ok(watcher::Event::Delete(object)) => feed.sandbox_deleted(&object.name_any()),
             Err(error) if is_gone(&error) => return,
-            Err(error) => tracing::warn!(%error, "the watch of sandboxes was interrupted"),
+            Err(error) => interrupted("sandboxes", &error),
         }
     }
 }
@@ -91,7 +92,7 @@ async fn follow_pods(feed: &Feed, sandboxes: &Sandboxes) {
             Ok(watcher::Event::InitDone) => feed.pods_listed(&listed),
             Ok(watcher::Event::Apply(pod)) => feed.pod_applied(pod),
             Ok(watcher::Event::Delete(pod)) => feed.pod_deleted(&pod),
-            Err(error) => tracing::warn!(%error, "the watch of pods was interrupted"),
+            Err(error) => interrupted("pods", &error),
         }
     }
 }
@@ -104,9 +105,13 @@ async fn follow_events(feed: &Feed, sandboxes: &Sandboxes) {
             Ok(watcher::Event::InitApply(event) | watcher::Event::Apply(event)) => feed.event_seen(event),
             // Kubernetes forgets events after a while; a client that saw one does not.
             Ok(watcher::Event::Init | watcher::Event::InitDone | watcher::Event::Delete(_)) => {}
-            Err(error) => tracing::warn!(%error, "the watch of events was interrupted"),
+            Err(error) => interrupted("events", &error),
         }
     }
+}
+
+fn interrupted(what: &str, error: &Error) {
+    tracing::warn!(what, error = with_causes(error), "a watch was interrupted");
 }
 
 fn is_gone(error: &Error) -> bool {
