@@ -19,7 +19,7 @@ use tokio::{
 };
 
 /// The deadline of a process that names none.
-pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(60);
+pub const DEFAULT_DEADLINE: Duration = Duration::from_mins(1);
 
 /// Lines of standard error that an error message repeats.
 const STDERR_LINES: usize = 12;
@@ -276,6 +276,6 @@ mod tests {
     #[test]
     fn words_are_quoted_for_a_shell() {
         let process = Process::new("echo").args(["a b", "it's", "", "--flag=x"]);
-        assert_eq!(process.pasteable(), r#"echo 'a b' 'it'\''s' '' --flag=x"#);
+        assert_eq!(process.pasteable(), r"echo 'a b' 'it'\''s' '' --flag=x");
     }
 }

@@ -1,7 +1,7 @@
 //! The store against a server that has the layout of official downloads, and against
 //! servers that do not keep their promises.
 
-#![allow(missing_docs, reason = "a test crate")]
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 #[path = "components/server.rs"]
 mod server;
@@ -329,48 +329,4 @@ async fn a_module_is_built_where_there_is_no_download() {
     let error = obtain(&store).await.0.unwrap_err().to_string();
     assert!(error.contains("compiling tool failed"), "a change of the module is another entry: {error}");
     assert!(error.contains("undefined: broken"), "{error}");
-}
-
-/// Obtains every pinned component into the cache that `SANDPROOF_CACHE` names: minutes to half an hour when it is cold.
-#[tokio::test]
-#[ignore = "builds every component"]
-async fn every_pinned_component_can_be_had() {
-    let home = env!("CARGO_MANIFEST_DIR");
-    let store = Store::open(StoreOptions::from_environment(home)).unwrap();
-    for listed in store.list().unwrap() {
-        let (sender, mut receiver) = unbounded_channel();
-        let print = tokio::spawn(async move {
-            while let Some(event) = receiver.recv().await {
-                println!("{:?}", event);
-            }
-        });
-        let component = store.obtain(&listed.name, Some(&listed.version), &sender).await.unwrap();
-        drop(sender);
-        print.await.unwrap();
-        println!("{component:#?}");
-    }
-    assert!(store.verify(None).await.unwrap().iter().all(|verified| verified.problems.is_empty()));
-}
-
-/// Writes every lock anew, elsewhere, and compares: needs Go and a module mirror.
-#[tokio::test]
-#[ignore = "asks a module mirror"]
-async fn every_lock_is_what_locking_writes() {
-    let home = Utf8Path::new(env!("CARGO_MANIFEST_DIR"));
-    let elsewhere = TempDir::new().unwrap();
-    let copy = Utf8Path::from_path(elsewhere.path()).unwrap();
-    fs_err::copy(home.join("pins.yaml"), copy.join("pins.yaml")).unwrap();
-    let store = Store::open(StoreOptions::from_environment(copy)).unwrap();
-    for listed in store.list().unwrap() {
-        let module = format!("components/{}/{}", listed.name, listed.version);
-        fs_err::create_dir_all(copy.join(&module)).unwrap();
-        if home.join(&module).join("main.go").exists() {
-            fs_err::copy(home.join(&module).join("main.go"), copy.join(&module).join("main.go")).unwrap();
-        }
-        store.lock(&listed.name, &listed.version).await.unwrap();
-        for file in ["go.mod", "go.sum"] {
-            let read = |root: &Utf8Path| fs_err::read_to_string(root.join(&module).join(file)).unwrap();
-            assert_eq!(read(copy), read(home), "{module}/{file}");
-        }
-    }
 }

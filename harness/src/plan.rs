@@ -64,7 +64,7 @@ impl Plan {
     /// The scenarios of the cell at `position` that belong to this shard.
     pub(crate) fn scenarios_of(&self, position: usize) -> Vec<ScenarioInstance> {
         let all = self.scenarios.iter().enumerate();
-        let Some((part, of)) = self.shard else { return all.map(|(_, scenario)| scenario.clone()).collect() };
+        let Some((part, of)) = self.shard else { return self.scenarios.clone() };
         all.filter(|(index, _)| (position * self.scenarios.len() + index) % of == part - 1)
             .map(|(_, scenario)| scenario.clone())
             .collect()

@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use jiff::Timestamp;
 use kube::Client;
 use sandproof_clusters::registry::Registry;
 use serde_json::{Map, Value};
@@ -118,6 +119,8 @@ pub(crate) struct Scene {
     pub(crate) images: BTreeMap<String, SceneImage>,
     /// Users by the name that steps use.
     pub(crate) users: BTreeMap<String, SceneUser>,
+    /// Secrets that were created, with the time.
+    pub(crate) secrets: BTreeMap<String, Timestamp>,
     /// Sandboxes by name.
     pub(crate) sandboxes: BTreeMap<String, SceneSandbox>,
     /// Sandboxes that the driver refused to create: nothing of them will ever be seen.
@@ -141,6 +144,7 @@ impl Scene {
             namespace,
             images: BTreeMap::new(),
             users: BTreeMap::new(),
+            secrets: BTreeMap::new(),
             sandboxes: BTreeMap::new(),
             refused: BTreeSet::new(),
             driver: None,
@@ -219,8 +223,7 @@ fn owned_by(pod: &Value, uid: &str) -> bool {
 fn stable_id(namespace: &str, name: &str) -> String {
     use sha2::{Digest, Sha256};
     let digest = Sha256::digest(format!("{namespace}/{name}"));
-    let hex =
-        |range: std::ops::Range<usize>| -> String { digest[range].iter().map(|byte| format!("{byte:02x}")).collect() };
+    let hex = |range: std::ops::Range<usize>| hexadecimal(&digest[range]);
     format!("{}-{}-8{}-a{}-{}", hex(0..4), hex(4..6), &hex(6..8)[1..], &hex(8..10)[1..], hex(10..16))
 }
 
@@ -233,7 +236,16 @@ pub(crate) fn random_word() -> String {
         let stable = stable_id(&format!("{:?}", std::time::SystemTime::now()), &std::process::id().to_string());
         return stable.replace('-', "");
     }
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    hexadecimal(&bytes)
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The one place that writes to standard output and standard error.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the terminal sink")]
+#![expect(clippy::print_stderr, reason = "this is the terminal sink")]
 
 use std::{
     io::{IsTerminal, Write},

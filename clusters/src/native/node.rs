@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{
     DNS_SERVICE, POD_RANGE, Programs, ProviderError,
     files::{Files, inside},
-    plan::{ComponentPlan, StartCondition},
+    plan::{ApiObject, ComponentPlan, StartCondition},
     runtime::CRI_SOCKET,
     start::component,
 };
@@ -109,4 +109,35 @@ mod tests {
         assert!(configuration.get("imagePullCredentialsVerificationPolicy").is_none());
         insta::assert_json_snapshot!(configuration);
     }
+}
+
+/// What the kubelet may read beyond what the Node authorizer lets it.
+///
+/// The authorizer learns of a pod's secrets a moment after the kubelet learns of the pod. A read in between is refused,
+/// the kubelet gives up after one second and pulls without the secret (`FailedToRetrieveImagePullSecret`, seen with 1.36 on a
+/// busy host): a scenario would then fail because of the cluster. With this role the read is never refused.
+pub(crate) fn objects() -> Vec<ApiObject> {
+    const NAME: &str = "sandproof:kubelet-pull-secrets";
+    let object = |collection: &str, body: Value| ApiObject { collection: collection.to_owned(), body };
+    vec![
+        object(
+            "/apis/rbac.authorization.k8s.io/v1/clusterroles",
+            json!({
+                "apiVersion": "rbac.authorization.k8s.io/v1",
+                "kind": "ClusterRole",
+                "metadata": {"name": NAME},
+                "rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list", "watch"]}],
+            }),
+        ),
+        object(
+            "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+            json!({
+                "apiVersion": "rbac.authorization.k8s.io/v1",
+                "kind": "ClusterRoleBinding",
+                "metadata": {"name": NAME},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": NAME},
+                "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "system:nodes"}],
+            }),
+        ),
+    ]
 }

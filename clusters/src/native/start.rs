@@ -57,7 +57,7 @@ pub(crate) fn write(
             node::proxy(&files, programs, name)?,
             dns::server(&files, programs, &inside("kubeconfigs/coredns"), address)?,
         ],
-        objects: dns::objects(address),
+        objects: [dns::objects(address), node::objects()].concat(),
         api: ApiAccess {
             port: API_PORT,
             authority: inside("pki/ca.crt").into(),

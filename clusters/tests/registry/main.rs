@@ -3,6 +3,8 @@
 //! Every test runs against a small stub behind the gate, and against the real program too when
 //! `SANDPROOF_TEST_REGISTRY` names it.
 
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
 mod client;
 mod stub;
 
@@ -46,16 +48,13 @@ impl Scene {
     async fn new(program: Option<Utf8PathBuf>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = Utf8Path::from_path(directory.path()).unwrap();
-        let registry = match program {
-            Some(distribution) => {
-                let directory = path.join("registry");
-                Registry::start(RegistryOptions { distribution, directory }).await.unwrap()
-            }
-            None => {
-                let socket = path.join("stub.sock");
-                stub::serve(&socket);
-                Registry::in_front_of(&socket).unwrap()
-            }
+        let registry = if let Some(distribution) = program {
+            let directory = path.join("registry");
+            Registry::start(RegistryOptions { distribution, directory }).await.unwrap()
+        } else {
+            let socket = path.join("stub.sock");
+            stub::serve(&socket);
+            Registry::in_front_of(&socket).unwrap()
         };
         let image = ImageBuilder::static_binary("/agent", vec![7; 300_000]).label("run", "1").build().unwrap();
         let password = random_word();
@@ -307,11 +306,11 @@ async fn a_layer_is_uploaded_once_however_many_push_it() {
                 pushed
             })
         });
-        let pushed: Vec<Pushed> = futures::future::join_all(pushes).await.into_iter().map(Result::unwrap).collect();
-        let mut digests: Vec<&str> = pushed.iter().map(|pushed| pushed.digest.as_str()).collect();
+        let answers: Vec<Pushed> = futures::future::join_all(pushes).await.into_iter().map(Result::unwrap).collect();
+        let mut digests: Vec<&str> = answers.iter().map(|pushed| pushed.digest.as_str()).collect();
         digests.dedup();
         assert_eq!(digests.len(), 8);
-        assert_eq!(pushed[3].reference("10.0.0.1:5000"), "10.0.0.1:5000/many/app3:v1");
+        assert_eq!(answers[3].reference("10.0.0.1:5000"), "10.0.0.1:5000/many/app3:v1");
         let records = registry.all_requests().split_off(before);
         let uploads = records.iter().filter(|record| record.kind == RequestKind::Blob && record.method == "PUT");
         assert_eq!(uploads.count(), 9, "the layer once, and eight configurations");

@@ -32,7 +32,7 @@ pub(super) const RULES: &[Rule] = &[
 /// A pull secret that a pod names does not exist.
 fn secret_missing(seen: &Seen) -> Option<Found> {
     let event = seen.events.iter().find(|event| event.reason == "FailedToRetrieveImagePullSecret")?;
-    let refused = waiting(seen, ContainerState::PullRefused)?;
+    let refused = waiting(seen, &ContainerState::PullRefused)?;
     let mut chain = spec_of_pull(seen);
     chain.push(of_event("kubelet", event));
     chain.push(link("runtime", None, &refused));
@@ -42,7 +42,7 @@ fn secret_missing(seen: &Seen) -> Option<Found> {
 
 /// The registry refused the credentials, or there were none.
 fn pull_unauthorized(seen: &Seen) -> Option<Found> {
-    let refused = waiting(seen, ContainerState::PullRefused)?;
+    let refused = waiting(seen, &ContainerState::PullRefused)?;
     let denied = seen.requests.iter().find(|request| matches!(request.status, 401 | 403))?;
     let mut chain = spec_of_pull(seen);
     chain.extend(seen.events.iter().find(|event| event.reason == "Failed").map(|event| of_event("kubelet", event)));
@@ -55,7 +55,7 @@ fn pull_unauthorized(seen: &Seen) -> Option<Found> {
 
 /// A pull failed for another reason.
 fn pull_failed(seen: &Seen) -> Option<Found> {
-    let refused = waiting(seen, ContainerState::PullRefused)?;
+    let refused = waiting(seen, &ContainerState::PullRefused)?;
     let mut chain = spec_of_pull(seen);
     chain.extend(seen.events.iter().find(|event| event.reason == "Failed").map(|event| of_event("kubelet", event)));
     chain.push(link("runtime", None, &refused));
@@ -76,7 +76,7 @@ fn image_volume_unsupported(seen: &Seen) -> Option<Found> {
 
 /// A container cannot start, or ended with a failure.
 fn cannot_start(seen: &Seen) -> Option<Found> {
-    let failed = waiting(seen, ContainerState::Failed)?;
+    let failed = waiting(seen, &ContainerState::Failed)?;
     let events = seen.events.iter().filter(|event| event.reason == "Failed" || event.reason == "FailedMount").take(2);
     let mut chain: Vec<ChainLink> = events.map(|event| of_event("kubelet", event)).collect();
     chain.push(link("runtime", None, &failed));
@@ -141,9 +141,9 @@ fn spec_of_pull(seen: &Seen) -> Vec<ChainLink> {
 }
 
 /// The first container in that state, as a sentence.
-fn waiting(seen: &Seen, state: ContainerState) -> Option<String> {
+fn waiting(seen: &Seen, state: &ContainerState) -> Option<String> {
     seen.pods.iter().find_map(|pod| {
-        let container = pods::containers(pod).into_iter().find(|container| container.state == state)?;
+        let container = pods::containers(pod).into_iter().find(|container| container.state == *state)?;
         let code = container.exit_code.map(|code| format!(" (exit code {code})")).unwrap_or_default();
         Some(
             format!("container {}: {}{code} {}", container.name, container.reason, container.message).trim().to_owned(),
@@ -176,7 +176,7 @@ mod tests {
     use super::*;
     use crate::causes::{FailedCheck, find};
 
-    fn pod(state: Value) -> Value {
+    fn pod(state: &Value) -> Value {
         json!({
             "metadata": {"name": "default--s", "ownerReferences": [{"kind": "Sandbox"}]},
             "spec": {"imagePullSecrets": [{"name": "right"}], "containers": [{"image": "10.0.0.1:5000/x:v1"}]},
@@ -205,7 +205,7 @@ mod tests {
     }
 
     fn refused() -> Value {
-        pod(json!({"waiting": {"reason": "ErrImagePull", "message": "authentication required"}}))
+        pod(&json!({"waiting": {"reason": "ErrImagePull", "message": "authentication required"}}))
     }
 
     #[rstest]
@@ -221,7 +221,7 @@ mod tests {
         ..Seen::default()
     })]
     #[case("cannot-start", Seen {
-        pods: vec![pod(json!({"terminated": {"reason": "StartError", "exitCode": 128, "message": "not found"}}))],
+        pods: vec![pod(&json!({"terminated": {"reason": "StartError", "exitCode": 128, "message": "not found"}}))],
         ..Seen::default()
     })]
     #[case("driver-ended", Seen { driver_log: vec!["unknown supervisor sideload method".to_owned()], ..Seen::default() })]

@@ -78,7 +78,7 @@ pub(crate) fn components(paths: &Paths, global: &GlobalArguments, json: bool) ->
     }
     let mut rows = table(["COMPONENT", "VERSION", "CACHED", "SIZE", "SOURCE"]);
     for component in &listed {
-        let size = component.size.map_or_else(String::new, |bytes| format!("{:.0} MB", bytes as f64 / 1e6));
+        let size = component.size.map_or_else(String::new, |bytes| format!("{} MB", bytes / 1_000_000));
         rows.add_row([
             component.name.clone(),
             component.version.clone(),

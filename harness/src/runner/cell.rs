@@ -66,6 +66,8 @@ pub(crate) struct CellContext {
     pub(crate) events: Events,
     pub(crate) cancelled: CancellationToken,
     pub(crate) out: Utf8PathBuf,
+    /// For files that nobody needs after the run.
+    pub(crate) scratch: Utf8PathBuf,
     /// How `repro` is told of the report.
     pub(crate) report: String,
     pub(crate) keep: Keep,
@@ -111,10 +113,10 @@ pub(crate) async fn run(context: &CellContext, planned: &PlannedCell, scenarios:
     } && !context.cancelled.is_cancelled();
     let phase = PhaseClock::start(context, planned, "collect");
     let logs = context.out.join("evidence").join(&planned.id).join("cluster");
-    if red || equipped.bench.stage.broken().is_some() {
-        if let Err(error) = equipped.cluster.collect_logs(&logs).await {
-            context.events.emit(Event::Warning { text: format!("cannot collect the cluster's logs: {error}") });
-        }
+    if (red || equipped.bench.stage.broken().is_some())
+        && let Err(error) = equipped.cluster.collect_logs(&logs).await
+    {
+        context.events.emit(Event::Warning { text: format!("cannot collect the cluster's logs: {error}") });
     }
     phase.finish(&mut cell.phases);
     if keep {
@@ -152,10 +154,20 @@ pub(crate) async fn equip(
     name: &str,
     phases: &mut Vec<Phase>,
 ) -> Result<Equipped, Failure> {
-    let work = equip_uninterrupted(context, planned, name, phases);
-    tokio::select! {
-        equipped = work => equipped,
+    let mut made = None;
+    let outcome = tokio::select! {
+        outcome = equip_uninterrupted(context, planned, name, phases, &mut made) => outcome,
         () = context.cancelled.cancelled() => Err(Failure::Interrupted { during: format!("setting up {}", planned.id) }),
+    };
+    match (outcome, made) {
+        (Ok((bench, observed, listeners)), Some(cluster)) => Ok(Equipped { cluster, bench, observed, listeners }),
+        (Ok(_), None) => Err(Failure::environment("set up the cluster", "it is gone")),
+        (Err(failure), made) => {
+            if let Some(cluster) = made {
+                cluster.delete().await;
+            }
+            Err(failure)
+        }
     }
 }
 
@@ -164,7 +176,8 @@ async fn equip_uninterrupted(
     planned: &PlannedCell,
     name: &str,
     phases: &mut Vec<Phase>,
-) -> Result<Equipped, Failure> {
+    made: &mut Option<Cluster>,
+) -> Result<(Bench, Observed, Vec<SocketAddr>), Failure> {
     let phase = PhaseClock::start(context, planned, "create");
     let request = ClusterRequest {
         name: name.to_owned(),
@@ -200,7 +213,9 @@ async fn equip_uninterrupted(
         pause_image: format!("{plain}/pause:{TAG}"),
     };
     let starting = async { prepared.start(settings).await.map_err(|error| Failure::environment(tried, error)) };
-    let (cluster, ()) = futures::try_join!(starting, push_shared(context))?;
+    let (started, ()) = futures::try_join!(starting, push_shared(context))?;
+    // From here on it is the caller who deletes it, whatever happens.
+    let cluster = made.insert(started);
     for adaptation in &cluster.adaptations {
         context.events.emit(Event::CellNote {
             cell: planned.id.clone(),
@@ -210,12 +225,11 @@ async fn equip_uninterrupted(
     phase.finish(phases);
 
     let phase = PhaseClock::start(context, planned, "install");
-    let client = client(&cluster).await?;
-    let state = ClusterState::watch(client.clone());
+    let client = connect(cluster).await?;
     let stage = Arc::new(Stage {
         cell: planned.id.clone(),
         client: client.clone(),
-        state: state.clone(),
+        state: ClusterState::watch(client.clone()),
         registry: Arc::clone(&context.registry),
         plain: plain.to_string(),
         secure: secure.to_string(),
@@ -224,7 +238,7 @@ async fn equip_uninterrupted(
             helm: helm(context)?,
             directory: context.paths.chart(),
             kubeconfig: cluster.kubeconfig.clone(),
-            scratch: context.out.join(".helm"),
+            scratch: context.scratch.join("helm"),
         },
         driver_image: ImageValue { repository: format!("{plain}/driver"), tag: TAG.to_owned() },
         supervisor_image: ImageValue { repository: format!("{plain}/supervisor"), tag: TAG.to_owned() },
@@ -235,8 +249,8 @@ async fn equip_uninterrupted(
         halt: context.cancelled.child_token(),
         broken: Arc::new(Mutex::new(None)),
     });
-    mourn(&stage, &cluster);
-    report_milestones(&stage, cluster.milestones());
+    mourn(&stage, cluster);
+    report_milestones(&stage, &cluster.milestones());
     let outcome = finish_installation(context, &stage, &client, phases, planned, phase).await;
     let (facts, observed) = match outcome {
         Ok(found) => found,
@@ -262,7 +276,7 @@ async fn equip_uninterrupted(
         keep_red: context.keep != Keep::Never,
         report: context.report.clone(),
     };
-    Ok(Equipped { cluster, bench, observed, listeners: vec![plain, secure] })
+    Ok((bench, observed, vec![plain, secure]))
 }
 
 async fn finish_installation(
@@ -340,7 +354,7 @@ async fn push_shared(context: &CellContext) -> Result<(), Failure> {
 }
 
 /// A client for the cluster's own kubeconfig; the user's is never read.
-pub(crate) async fn client(cluster: &Cluster) -> Result<Client, Failure> {
+async fn connect(cluster: &Cluster) -> Result<Client, Failure> {
     let tried = "talk to the cluster";
     let kubeconfig = Kubeconfig::read_from(&cluster.kubeconfig).map_err(|error| Failure::environment(tried, error))?;
     let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
@@ -368,7 +382,7 @@ fn mourn(stage: &Arc<Stage>, cluster: &Cluster) {
 }
 
 /// Says when the cluster reached what, counted from the start of its creation.
-fn report_milestones(stage: &Stage, milestones: native::Milestones) {
+fn report_milestones(stage: &Stage, milestones: &native::Milestones) {
     for (milestone, after) in milestones.iter() {
         stage.events.emit(Event::Milestone {
             cell: stage.cell.clone(),

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// How long the probe pod may take; it pulls two small images.
-const PROBE_DEADLINE: Duration = Duration::from_secs(60);
+const PROBE_DEADLINE: Duration = Duration::from_mins(1);
 
 /// The namespace and the name of the probe pod.
 const PROBE_NAMESPACE: &str = "default";

@@ -115,7 +115,7 @@ impl Bench {
             }),
         };
         // Any verdict on a broken or interrupted cluster would be about the cluster.
-        let broken = self.stage.broken();
+        let broken = self.stage.broken().or_else(|| unread_secret(&scene));
         let mut observations = Observations { steps: scene.observations.clone(), ..Observations::default() };
         match (&error, broken) {
             (_, Some(reason)) => observations.environment_error = Some(reason),
@@ -217,6 +217,23 @@ async fn open(scene: &Scene) -> Result<(), Failure> {
         .await
         .map(drop)
         .map_err(|error| Failure::environment(&tried, error))
+}
+
+/// A secret that existed and that the kubelet nevertheless could not read: what follows from it says nothing about the subject.
+fn unread_secret(scene: &Scene) -> Option<String> {
+    scene.stage.state.events(&scene.namespace).into_iter().find_map(|event| {
+        if event.reason != "FailedToRetrieveImagePullSecret" {
+            return None;
+        }
+        let seen: jiff::Timestamp = event.at.parse().ok()?;
+        // Names stand in parentheses, and the time of an event has whole seconds.
+        let names = event.message.split_once('(')?.1.split_once(')')?.0.to_owned();
+        let unread = names.split(", ").find(|name| {
+            let created = scene.secrets.get(*name);
+            created.is_some_and(|created| seen.as_second() > created.as_second() + 1)
+        })?;
+        Some(format!("the kubelet could not read the secret {unread}, which exists: {}", event.message))
+    })
 }
 
 /// Asks for the namespace's end; the cell's deletion is what clean-up relies on.

@@ -168,6 +168,7 @@ pub(crate) fn context(
         events: events.clone(),
         cancelled: cancelled.clone(),
         out: settings.out.clone(),
+        scratch: foundation.scratch.clone(),
         report: settings.out.to_string(),
         keep: settings.keep,
         jobs: settings.jobs.unwrap_or_else(|| default_jobs(&foundation.host)),

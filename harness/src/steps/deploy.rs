@@ -26,7 +26,7 @@ use crate::{
 const CONTAINER: &str = "driver";
 
 /// How long the driver's pod may take to run or to end: it pulls one small public image.
-const START_DEADLINE: Duration = Duration::from_secs(60);
+const START_DEADLINE: Duration = Duration::from_mins(1);
 
 /// Lines of the driver's log that an observation holds.
 const LOG_LINES: i64 = 40;

@@ -1,6 +1,7 @@
 //! `image` and `secret`: what a scenario brings along.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, api::PostParams};
 use sandproof_clusters::registry::Access;
@@ -89,6 +90,7 @@ pub(super) async fn secret(scene: &mut Scene, step: &SecretStep) -> Result<Value
         .create(&PostParams::default(), &secret)
         .await
         .map_err(|error| StepError::environment(&tried, error))?;
+    scene.secrets.insert(step.name.clone(), Timestamp::now());
     Ok(json!({ "name": step.name }))
 }
 

@@ -7,7 +7,7 @@ use sandproof_clusters::process::{Process, ProcessError};
 use serde_json::{Map, Value, json};
 
 /// How long an installation may take: Helm renders, and creates a handful of objects.
-const INSTALL_DEADLINE: Duration = Duration::from_secs(60);
+const INSTALL_DEADLINE: Duration = Duration::from_mins(1);
 
 /// The release name; each scenario has a namespace of its own, so one name serves.
 pub(crate) const RELEASE: &str = "driver";

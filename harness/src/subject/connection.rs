@@ -78,12 +78,11 @@ async fn attempt(api: &Api<Pod>, pod: &str) -> Result<Channel, String> {
     // The forwarded connection opens before the driver listens: only an answer counts.
     let mut client = ComputeDriverClient::new(channel.clone());
     match client.get_capabilities(sandproof_protocol::v1::GetCapabilitiesRequest {}).await {
-        Ok(_) => Ok(channel),
-        Err(status) if status.code() == tonic::Code::Unavailable || status.code() == tonic::Code::Unknown => {
+        Err(status) if matches!(status.code(), tonic::Code::Unavailable | tonic::Code::Unknown) => {
             Err(status.to_string())
         }
         // Any other status came from the driver itself.
-        Err(_) => Ok(channel),
+        Ok(_) | Err(_) => Ok(channel),
     }
 }
 

@@ -22,10 +22,10 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use crate::{commands::list::table, failure::Failure, paths::Paths, terminal};
 
 /// How long a run may take to reach the phase in which it is killed.
-const REACH_DEADLINE: Duration = Duration::from_secs(180);
+const REACH_DEADLINE: Duration = Duration::from_mins(3);
 
 /// How long a run may take to end after a signal.
-const END_DEADLINE: Duration = Duration::from_secs(60);
+const END_DEADLINE: Duration = Duration::from_mins(1);
 
 /// How long the kernel may take to end the processes of a cluster whose harness was killed.
 const DEATH_DEADLINE: Duration = Duration::from_secs(10);
@@ -137,14 +137,13 @@ async fn one(paths: &Paths, case: Case) -> Result<Outcome, Failure> {
     kill_process(pid, signal).map_err(|error| Failure::environment(tried, error))?;
     let status = tokio::time::timeout(END_DEADLINE, child.wait()).await;
     let mut leftovers = Vec::new();
-    let (exit_code, killed) = match status {
-        Ok(Ok(status)) => (status.code(), status.signal() == Some(9)),
-        _ => {
-            leftovers.push(format!("the run itself, {} s after the signal", END_DEADLINE.as_secs()));
-            let _ = kill_process(pid, Signal::KILL);
-            let _ = child.wait().await;
-            (None, false)
-        }
+    let (exit_code, killed) = if let Ok(Ok(status)) = status {
+        (status.code(), status.signal() == Some(9))
+    } else {
+        leftovers.push(format!("the run itself, {} s after the signal", END_DEADLINE.as_secs()));
+        let _ = kill_process(pid, Signal::KILL);
+        let _ = child.wait().await;
+        (None, false)
     };
     draining.abort();
     let record_written = Record::read(out.join("report.json")).is_ok();
