@@ -2,7 +2,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
 };
 
 use jiff::Timestamp;
@@ -13,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     cluster_state::ClusterState,
-    events::Events,
+    events::{Event, Events},
     runner::guests::Guests,
     steps::{rpc::Driver, watching::Watching},
     subject::chart::{Chart, ImageValue},
@@ -54,6 +58,10 @@ pub(crate) struct Stage {
     pub(crate) halt: CancellationToken,
     /// Set, with a reason, when the cluster is broken: nothing on it can be judged any more.
     pub(crate) broken: Arc<Mutex<Option<String>>>,
+    /// When the cell's creation began.
+    pub(crate) began: Instant,
+    /// Whether some sandbox of the cell has run.
+    pub(crate) sandbox_ran: Arc<AtomicBool>,
 }
 
 impl std::fmt::Debug for Stage {
@@ -66,6 +74,17 @@ impl Stage {
     /// The reason why nothing on this cluster can be judged any more.
     pub(crate) fn broken(&self) -> Option<String> {
         self.broken.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reports the first sandbox that runs.
+    pub(crate) fn sandbox_runs(&self) {
+        if !self.sandbox_ran.swap(true, Ordering::Relaxed) {
+            self.events.emit(Event::Milestone {
+                cell: self.cell.clone(),
+                name: "first sandbox running".to_owned(),
+                seconds: self.began.elapsed().as_secs_f64(),
+            });
+        }
     }
 
     /// Declares the cluster broken; the first reason counts.

@@ -99,18 +99,6 @@ pub(crate) fn proxy(files: &Files, programs: &Programs, node: &str) -> Result<Co
     Ok(component("kube-proxy", &programs.kube_proxy, arguments, StartCondition::ApiReady))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_kubelet_gets_the_gates_and_leaves_the_credential_check_alone() {
-        let configuration = kubelet_configuration(&BTreeMap::from([("ImageVolume".to_owned(), true)]));
-        assert!(configuration.get("imagePullCredentialsVerificationPolicy").is_none());
-        insta::assert_json_snapshot!(configuration);
-    }
-}
-
 /// What the kubelet may read beyond what the Node authorizer lets it.
 ///
 /// The authorizer learns of a pod's secrets a moment after the kubelet learns of the pod. A read in between is refused,
@@ -140,4 +128,16 @@ pub(crate) fn objects() -> Vec<ApiObject> {
             }),
         ),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kubelet_gets_the_gates_and_leaves_the_credential_check_alone() {
+        let configuration = kubelet_configuration(&BTreeMap::from([("ImageVolume".to_owned(), true)]));
+        assert!(configuration.get("imagePullCredentialsVerificationPolicy").is_none());
+        insta::assert_json_snapshot!(configuration);
+    }
 }

@@ -109,7 +109,7 @@ async fn up(
     pump.drain().await;
     let kubeconfig = made?;
     terminal::result(&format!(
-        "cluster {name} is up\n  kubeconfig: {kubeconfig}\n  shell:      sandproof cluster shell {name}\n  remove:     sandproof cluster down {name}"
+        "cluster {name} is up\n  kubeconfig: {kubeconfig}\n  shell:      ./sandproof cluster shell {name}\n  remove:     ./sandproof cluster down {name}"
     ));
     Ok(ExitCode::CONFORMANT)
 }
@@ -169,7 +169,7 @@ async fn shell(global: &GlobalArguments, paths: &Paths, name: &str, command: Vec
         Failure::environment_with_hint(
             format!("open a shell in {name}"),
             "its first process is gone",
-            format!("remove what is left with `sandproof cluster down {name}`"),
+            format!("remove what is left with `./sandproof cluster down {name}`"),
         )
     })?;
     let path = std::env::var("PATH").unwrap_or_else(|_| "/usr/sbin:/usr/bin:/sbin:/bin".to_owned());

@@ -35,6 +35,7 @@ pub(crate) async fn components(global: &GlobalArguments, command: ComponentsComm
             terminal::result(directory.as_str());
         }
         ComponentsCommand::Path { name, program } => {
+            pinned(&provision::store(&paths, &global.sources)?, &name)?;
             let component = obtain(&paths, global, &[(name.as_str(), None)]).await?.remove(0);
             let path = component.file(&program).map_err(|error| {
                 Failure::usage(error.to_string(), "`sandproof components list` names the components")

@@ -35,3 +35,33 @@ pub(crate) fn lint(arguments: &LintArguments) -> Result<ExitCode, Failure> {
     terminal::result(&format!("{} scenarios, {instances} results: no mistake found", suite.scenarios.len()));
     Ok(ExitCode::CONFORMANT)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use camino::Utf8PathBuf;
+
+    use super::*;
+
+    fn shipped() -> Suite {
+        let directory = Utf8PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../scenarios/suite");
+        let faults: Vec<&str> = FAULTS.iter().map(|fault| fault.name).collect();
+        Suite::load(&directory, &faults).unwrap()
+    }
+
+    #[test]
+    fn a_fault_is_claimed_by_the_same_scenarios_in_the_catalogue_and_in_the_suite() {
+        let suite = shipped();
+        for fault in FAULTS {
+            let claimed: BTreeSet<&str> = suite
+                .scenarios
+                .iter()
+                .filter(|scenario| scenario.faults.iter().any(|name| name == fault.name))
+                .map(|scenario| scenario.id.as_str())
+                .collect();
+            let listed: BTreeSet<&str> = fault.caught_by.iter().copied().collect();
+            assert_eq!(claimed, listed, "{}", fault.name);
+        }
+    }
+}

@@ -125,7 +125,7 @@ pub(crate) async fn run(context: &CellContext, planned: &PlannedCell, scenarios:
         } else {
             context.events.emit(Event::CellNote {
                 cell: planned.id.clone(),
-                text: format!("kept as {name}; look with `sandproof cluster shell {name}`, remove with `sandproof cluster down {name}`"),
+                text: format!("kept as {name}; look with `./sandproof cluster shell {name}`, remove with `./sandproof cluster down {name}`"),
             });
             return cell;
         }
@@ -178,6 +178,7 @@ async fn equip_uninterrupted(
     phases: &mut Vec<Phase>,
     made: &mut Option<Cluster>,
 ) -> Result<(Bench, Observed, Vec<SocketAddr>), Failure> {
+    let began = Instant::now();
     let phase = PhaseClock::start(context, planned, "create");
     let request = ClusterRequest {
         name: name.to_owned(),
@@ -248,6 +249,8 @@ async fn equip_uninterrupted(
         cancelled: context.cancelled.clone(),
         halt: context.cancelled.child_token(),
         broken: Arc::new(Mutex::new(None)),
+        began,
+        sandbox_ran: Arc::default(),
     });
     mourn(&stage, cluster);
     report_milestones(&stage, &cluster.milestones());
@@ -273,7 +276,7 @@ async fn equip_uninterrupted(
         expectations: Arc::clone(&context.expectations),
         out: context.out.clone(),
         retries: context.retries,
-        keep_red: context.keep != Keep::Never,
+        keep: context.keep,
         report: context.report.clone(),
     };
     Ok((bench, observed, vec![plain, secure]))
@@ -528,7 +531,7 @@ fn failed(
         .iter()
         .map(|scenario| {
             let mut result = blank(scenario, verdict);
-            result.repro = format!("sandproof repro '{}#{}/{}'", context.report, planned.id, scenario.key);
+            result.repro = format!("./sandproof repro '{}#{}/{}'", context.report, planned.id, scenario.key);
             result.cause = Some(Cause::new("environment", failure.to_string()));
             result
         })

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use crate::{
     causes::{self, FailedCheck, Seen, SeenRequest},
+    cli::Keep,
     events::Event,
     failure::Failure,
     scene::{Scene, Stage},
@@ -34,8 +35,8 @@ pub(crate) struct Bench {
     pub(crate) out: Utf8PathBuf,
     /// Attempts for a red scenario beyond the first.
     pub(crate) retries: u8,
-    /// Whether a red scenario's namespace stays.
-    pub(crate) keep_red: bool,
+    /// Whether namespaces stay: those of red scenarios, or all of them.
+    pub(crate) keep: Keep,
     /// How `repro` is told of this report.
     pub(crate) report: String,
 }
@@ -98,7 +99,7 @@ impl Bench {
 
     fn blank(&self, scenario: &ScenarioInstance, verdict: Verdict) -> CaseResult {
         let mut result = blank(scenario, verdict);
-        result.repro = format!("sandproof repro '{}#{}/{}'", self.report, self.stage.cell, scenario.key);
+        result.repro = format!("./sandproof repro '{}#{}/{}'", self.report, self.stage.cell, scenario.key);
         result
     }
 
@@ -137,8 +138,12 @@ impl Bench {
         let driver_log = driver_log(&scene).await;
         let seen = seen(&scene, &judgement, error.as_ref(), driver_log.as_deref());
         let evidence = self.collect(&scene, scenario, &judgement, driver_log.as_deref(), count);
-        let red = is_red(&judgement);
-        if !(red && self.keep_red) {
+        let stays = match self.keep {
+            Keep::Never => false,
+            Keep::OnFailure => is_red(&judgement),
+            Keep::Always => true,
+        };
+        if !stays {
             close(&scene).await;
         }
         Attempt { judgement, seen, evidence }

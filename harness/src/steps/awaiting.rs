@@ -28,6 +28,9 @@ pub(super) async fn sandbox(scene: &mut Scene, step: &AwaitStep) -> Value {
         Some((reached, status)) => (reached, status),
         None => (false, pod.as_deref().and_then(|pod| most_telling(pod, step.container.as_deref()))),
     };
+    if reached && step.until == AwaitUntil::Running {
+        stage.sandbox_runs();
+    }
     let unscheduled = pod.as_deref().and_then(pods::unschedulable).unwrap_or_default().to_owned();
     let (container, reason, message) = match status {
         Some(status) => (Some(status.name), status.reason, status.message),

@@ -113,6 +113,13 @@ async fn all(
     cancelled: &CancellationToken,
 ) -> Result<Vec<Mutation>, Failure> {
     let planned = &plan.cells[0];
+    let faults = FAULTS.iter().filter(|fault| wanted.is_empty() || wanted.iter().any(|name| name == fault.name));
+    events.emit(Event::RunStarted {
+        run: settings.run_id.clone(),
+        profile: "mutations".to_owned(),
+        cells: vec![planned.name.clone()],
+        results: faults.count() * plan.scenarios.len(),
+    });
     let foundation = run::lay(settings, planned, events, cancelled).await?;
     let expectations = Arc::new(suite::expectations(&settings.paths)?);
     let context = run::context(settings, &foundation, expectations, events, cancelled)?;
@@ -135,7 +142,7 @@ async fn all(
                     expectations: Arc::clone(&equipped.bench.expectations),
                     out: settings.out.join(fault.name),
                     retries: 0,
-                    keep_red: false,
+                    keep: Keep::Never,
                     report: settings.out.to_string(),
                 };
                 let offset = index * POSITIONS_PER_FAULT;
