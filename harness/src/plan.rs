@@ -210,12 +210,12 @@ mod tests {
     use super::*;
     use crate::failure::Failure;
 
-    fn plan(selection: SelectionArguments) -> Result<Plan, Failure> {
+    fn plan(selection: &SelectionArguments) -> Result<Plan, Failure> {
         let home = Utf8PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
         let pins = Pins::load(home.join("clusters/pins.yaml")).unwrap();
         let faults: Vec<&str> = sandproof_protocol::faults::FAULTS.iter().map(|fault| fault.name).collect();
         let suite = Suite::load(&home.join("scenarios/suite"), &faults).unwrap();
-        Plan::make(&selection, &pins, &suite)
+        Plan::make(selection, &pins, &suite)
     }
 
     fn with(cell: Option<&str>, scenario: Option<&str>) -> SelectionArguments {
@@ -236,14 +236,14 @@ mod tests {
         #[case] scenario: Option<&str>,
         #[case] results: usize,
     ) {
-        assert_eq!(plan(with(cell, scenario)).unwrap().results(), results);
+        assert_eq!(plan(&with(cell, scenario)).unwrap().results(), results);
     }
 
     #[rstest]
     #[case(Some("kubernetes<1.20"), None)]
     #[case(None, Some("PS-99"))]
     fn nothing_selected_is_an_error_of_its_own(#[case] cell: Option<&str>, #[case] scenario: Option<&str>) {
-        let error = plan(with(cell, scenario)).unwrap_err();
+        let error = plan(&with(cell, scenario)).unwrap_err();
         assert!(matches!(error, Failure::NothingSelected { .. }), "{error}");
     }
 
@@ -251,7 +251,7 @@ mod tests {
     #[case(Some("kubernets>=1.35"), None)]
     #[case(None, Some("id =="))]
     fn a_mistake_in_an_expression_is_a_usage_error(#[case] cell: Option<&str>, #[case] scenario: Option<&str>) {
-        assert_eq!(plan(with(cell, scenario)).unwrap_err().exit_code(), 2);
+        assert_eq!(plan(&with(cell, scenario)).unwrap_err().exit_code(), 2);
     }
 
     #[rstest]
@@ -260,11 +260,11 @@ mod tests {
     #[case(5)]
     #[case(40)]
     fn every_result_is_in_exactly_one_shard(#[case] shards: usize) {
-        let whole = plan(SelectionArguments::default()).unwrap();
+        let whole = plan(&SelectionArguments::default()).unwrap();
         let mut seen = BTreeSet::new();
         for part in 1..=shards {
             let selection = SelectionArguments { shard: Some((part, shards)), ..SelectionArguments::default() };
-            for scenario in plan(selection).unwrap().scenarios_of(0) {
+            for scenario in plan(&selection).unwrap().scenarios_of(0) {
                 assert!(seen.insert(scenario.key.clone()), "{} is in two shards", scenario.key);
             }
         }

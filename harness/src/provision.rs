@@ -204,9 +204,14 @@ async fn one(
     progress: &ProgressSender,
 ) -> Result<Component, Failure> {
     store.obtain(name, version, progress).await.map_err(|error| {
+        let said = error.to_string();
+        let (tried, found) = said
+            .strip_prefix("cannot ")
+            .and_then(|said| said.split_once(": "))
+            .unwrap_or(("obtain a component", said.as_str()));
         Failure::environment_with_hint(
-            format!("obtain the component {name}"),
-            error,
+            tried,
+            found,
             "`./sandproof components list` shows what is cached; a mirror can be named with --mirror",
         )
     })

@@ -48,6 +48,9 @@ fn kubelet_configuration(gates: &BTreeMap<String, bool>) -> Value {
         "cgroupsPerQOS": true,
         "clusterDNS": [DNS_SERVICE],
         "clusterDomain": "cluster.local",
+        // Reading a secret when it is needed: with a watch, the kubelet gives up after one second and pulls without
+        // the secret (`FailedToRetrieveImagePullSecret`, seen with 1.36 on a busy host).
+        "configMapAndSecretChangeDetectionStrategy": "Get",
         "containerRuntimeEndpoint": format!("unix://{CRI_SOCKET}"),
         "enforceNodeAllocatable": ["pods"],
         "eventBurst": 2000,
@@ -101,9 +104,8 @@ pub(crate) fn proxy(files: &Files, programs: &Programs, node: &str) -> Result<Co
 
 /// What the kubelet may read beyond what the Node authorizer lets it.
 ///
-/// The authorizer learns of a pod's secrets a moment after the kubelet learns of the pod. A read in between is refused,
-/// the kubelet gives up after one second and pulls without the secret (`FailedToRetrieveImagePullSecret`, seen with 1.36 on a
-/// busy host): a scenario would then fail because of the cluster. With this role the read is never refused.
+/// The authorizer learns of a pod's secrets a moment after the kubelet learns of the pod. A read in between is refused, and the
+/// kubelet pulls without the secret: a scenario would then fail because of the cluster. With this role no read is refused.
 pub(crate) fn objects() -> Vec<ApiObject> {
     const NAME: &str = "sandproof:kubelet-pull-secrets";
     let object = |collection: &str, body: Value| ApiObject { collection: collection.to_owned(), body };
@@ -114,7 +116,7 @@ pub(crate) fn objects() -> Vec<ApiObject> {
                 "apiVersion": "rbac.authorization.k8s.io/v1",
                 "kind": "ClusterRole",
                 "metadata": {"name": NAME},
-                "rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list", "watch"]}],
+                "rules": [{"apiGroups": [""], "resources": ["configmaps", "secrets"], "verbs": ["get", "list", "watch"]}],
             }),
         ),
         object(

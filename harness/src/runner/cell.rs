@@ -217,12 +217,7 @@ async fn equip_uninterrupted(
     let (started, ()) = futures::try_join!(starting, push_shared(context))?;
     // From here on it is the caller who deletes it, whatever happens.
     let cluster = made.insert(started);
-    for adaptation in &cluster.adaptations {
-        context.events.emit(Event::CellNote {
-            cell: planned.id.clone(),
-            text: format!("adapted: {} ({})", adaptation.name, adaptation.reason),
-        });
-    }
+    name_adaptations(context, planned, cluster);
     phase.finish(phases);
 
     let phase = PhaseClock::start(context, planned, "install");
@@ -366,6 +361,16 @@ async fn connect(cluster: &Cluster) -> Result<Client, Failure> {
     // The cluster is on this machine: a proxy could only be in the way.
     config.proxy_url = None;
     Client::try_from(config).map_err(|error| Failure::environment(tried, error))
+}
+
+/// What the host made necessary is part of what was tested.
+fn name_adaptations(context: &CellContext, planned: &PlannedCell, cluster: &Cluster) {
+    for adaptation in &cluster.adaptations {
+        context.events.emit(Event::CellNote {
+            cell: planned.id.clone(),
+            text: format!("adapted: {} ({})", adaptation.name, adaptation.reason),
+        });
+    }
 }
 
 /// Declares the cluster broken when one of its programs ends.

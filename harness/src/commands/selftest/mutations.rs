@@ -146,7 +146,8 @@ async fn all(
                     report: settings.out.to_string(),
                 };
                 let offset = index * POSITIONS_PER_FAULT;
-                let results = cell::perform(&bench, &plan.scenarios, context.jobs, offset).await;
+                let mut results = cell::perform(&bench, &plan.scenarios, context.jobs, offset).await;
+                again(&bench, &plan.scenarios, &mut results, offset, events).await;
                 mutations.push(judged(fault.name, &plan.scenarios, &results));
             }
             equipped.cluster.delete().await;
@@ -160,6 +161,23 @@ async fn all(
     drop(context);
     foundation.remove().await;
     outcome
+}
+
+/// An error is the environment's and says nothing about the suite: what had one is run once more, and it is said.
+async fn again(
+    bench: &Bench,
+    scenarios: &[ScenarioInstance],
+    results: &mut [CaseResult],
+    offset: usize,
+    events: &Events,
+) {
+    for (position, scenario) in scenarios.iter().enumerate() {
+        if results[position].verdict == Verdict::Error {
+            let why = results[position].cause.as_ref().map(|cause| cause.summary.clone()).unwrap_or_default();
+            events.emit(Event::Warning { text: format!("{} again, because of the environment: {why}", scenario.key) });
+            results[position] = bench.run(scenario, offset + POSITIONS_PER_FAULT / 2 + position).await;
+        }
+    }
 }
 
 fn judged(fault: &'static str, scenarios: &[ScenarioInstance], results: &[CaseResult]) -> Mutation {
