@@ -166,16 +166,19 @@ fn cell_matches(expression: &Expression, text: Option<&str>, cell: &PlannedCell)
 }
 
 fn select_scenarios(selection: &SelectionArguments, suite: &Suite) -> Result<Vec<ScenarioInstance>, Failure> {
+    let wanted = selection.scenario.as_deref();
+    // A key, as reports print it, names one result; it has characters that an expression would want in quotes.
+    let key = wanted.filter(|text| suite.instances().any(|scenario| scenario.key == *text));
     let expression =
-        selection.scenario.as_deref().map(|text| parse("--scenario", text, ScenarioInstance::FIELDS)).transpose()?;
+        wanted.filter(|_| key.is_none()).map(|text| parse("--scenario", text, ScenarioInstance::FIELDS)).transpose()?;
     let quick = selection.profile == Profile::Smoke && selection.scenario.is_none();
     let selected: Vec<ScenarioInstance> = suite
         .scenarios
         .iter()
         .flat_map(sandproof_scenarios::Scenario::instances)
         .filter(|scenario| {
-            selection.scenario.as_deref() == Some(scenario.key.as_str())
-                || expression.as_ref().is_none_or(|expression| expression.matches(&scenario.fields()))
+            key.is_none_or(|key| key == scenario.key)
+                && expression.as_ref().is_none_or(|expression| expression.matches(&scenario.fields()))
         })
         .filter(|scenario| !quick || scenario.tags.iter().any(|tag| tag == "smoke"))
         .collect();
