@@ -58,7 +58,9 @@ pub(super) async fn driver(scene: &mut Scene, step: &DriverStep) -> Result<Value
         return not_decided(&stage.state, &namespace, step.expect);
     };
     scene.driver_pod = Some(name.clone());
-    let running = container.state == ContainerState::Running && container.exit_code.is_none();
+    // A driver that ended is one that did not start, even while the kubelet is starting it again.
+    let running =
+        container.state == ContainerState::Running && container.exit_code.is_none() && container.restarts == 0;
     if !running {
         return Ok(ended(scene, &name, &container).await);
     }

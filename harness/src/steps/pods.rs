@@ -44,7 +44,7 @@ pub(crate) struct ContainerStatus {
     pub(crate) message: String,
     /// What it said when it last ended.
     pub(crate) last_words: String,
-    /// How it ended, when it did.
+    /// How it ended when it last did; a container that runs again has one too.
     pub(crate) exit_code: Option<i64>,
     /// How often it was started again.
     pub(crate) restarts: i64,
@@ -97,7 +97,8 @@ fn container(status: &Value) -> ContainerStatus {
         .map(|(_, message, _)| message)
         .unwrap_or_default();
     let (state, reason, message, exit_code) = if status.pointer("/state/running").is_some() {
-        (ContainerState::Running, String::new(), String::new(), None)
+        let code = terminated("/lastState/terminated").map(|(_, _, code)| code);
+        (ContainerState::Running, String::new(), String::new(), code)
     } else if let Some((reason, message, code)) = terminated("/state/terminated") {
         let state = if code == 0 { ContainerState::Completed } else { ContainerState::Failed };
         (state, reason, message, Some(code))
@@ -133,6 +134,19 @@ mod tests {
     fn a_state_is_read_from_its_status(#[case] state: Value, #[case] expected: ContainerState) {
         let pod = json!({"status": {"containerStatuses": [{"name": "agent", "state": state}]}});
         assert_eq!(containers(&pod)[0].state, expected);
+    }
+
+    #[test]
+    fn a_container_that_was_started_again_still_tells_how_it_ended() {
+        let pod = json!({"status": {"containerStatuses": [{
+            "name": "driver",
+            "restartCount": 1,
+            "state": {"running": {}},
+            "lastState": {"terminated": {"exitCode": 2, "message": "unknown method"}},
+        }]}});
+        let container = &containers(&pod)[0];
+        assert_eq!(container.exit_code, Some(2));
+        assert_eq!(container.last_words, "unknown method");
     }
 
     #[test]

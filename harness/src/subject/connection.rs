@@ -78,12 +78,15 @@ async fn attempt(api: &Api<Pod>, pod: &str) -> Result<Channel, String> {
     // The forwarded connection opens before the driver listens: only an answer counts.
     let mut client = ComputeDriverClient::new(channel.clone());
     match client.get_capabilities(sandproof_protocol::v1::GetCapabilitiesRequest {}).await {
-        Err(status) if matches!(status.code(), tonic::Code::Unavailable | tonic::Code::Unknown) => {
-            Err(status.to_string())
-        }
+        Err(status) if is_of_the_transport(status.code()) => Err(status.to_string()),
         // Any other status came from the driver itself.
         Ok(_) | Err(_) => Ok(channel),
     }
+}
+
+/// Codes that the client itself gives to a broken connection: the driver may not have said anything.
+fn is_of_the_transport(code: tonic::Code) -> bool {
+    matches!(code, tonic::Code::Unavailable | tonic::Code::Unknown | tonic::Code::Internal | tonic::Code::Cancelled)
 }
 
 fn chain(error: &dyn std::error::Error) -> String {
