@@ -11,7 +11,7 @@ use std::{
 
 use jiff::Timestamp;
 use kube::Client;
-use sandproof_clusters::registry::Registry;
+use sandproof_clusters::registry::{Registry, random_word};
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
@@ -239,23 +239,11 @@ fn owned_by(pod: &Value, uid: &str) -> bool {
 }
 
 /// A UUID (version 8 form) made of the scene and the sandbox's name.
-fn stable_id(namespace: &str, name: &str) -> String {
+pub(crate) fn stable_id(namespace: &str, name: &str) -> String {
     use sha2::{Digest, Sha256};
     let digest = Sha256::digest(format!("{namespace}/{name}"));
     let hex = |range: std::ops::Range<usize>| hexadecimal(&digest[range]);
     format!("{}-{}-8{}-a{}-{}", hex(0..4), hex(4..6), &hex(6..8)[1..], &hex(8..10)[1..], hex(10..16))
-}
-
-/// A random word of 32 hexadecimal digits.
-pub(crate) fn random_word() -> String {
-    let mut bytes = [0_u8; 16];
-    let read = fs_err::File::open("/dev/urandom").and_then(|mut file| std::io::Read::read_exact(&mut file, &mut bytes));
-    if read.is_err() {
-        // Without the device the word only has to differ from every other one.
-        let stable = stable_id(&format!("{:?}", std::time::SystemTime::now()), &std::process::id().to_string());
-        return stable.replace('-', "");
-    }
-    hexadecimal(&bytes)
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {

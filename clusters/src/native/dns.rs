@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     DNS_SERVICE, Programs, ProviderError,
@@ -46,10 +46,9 @@ pub(crate) fn server(
 
 /// The Service, its endpoint, and what CoreDNS may read.
 pub(crate) fn objects(node_address: Ipv4Addr) -> Vec<ApiObject> {
-    let object = |collection: &str, body: Value| ApiObject { collection: collection.to_owned(), body };
     let labels = json!({"k8s-app": "kube-dns", "kubernetes.io/name": "CoreDNS"});
     vec![
-        object(
+        ApiObject::new(
             "/apis/rbac.authorization.k8s.io/v1/clusterroles",
             json!({
                 "apiVersion": "rbac.authorization.k8s.io/v1",
@@ -61,7 +60,7 @@ pub(crate) fn objects(node_address: Ipv4Addr) -> Vec<ApiObject> {
                 ],
             }),
         ),
-        object(
+        ApiObject::new(
             "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
             json!({
                 "apiVersion": "rbac.authorization.k8s.io/v1",
@@ -71,7 +70,7 @@ pub(crate) fn objects(node_address: Ipv4Addr) -> Vec<ApiObject> {
                 "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": USER}],
             }),
         ),
-        object(
+        ApiObject::new(
             "/api/v1/namespaces/kube-system/services",
             json!({
                 "apiVersion": "v1",
@@ -86,7 +85,7 @@ pub(crate) fn objects(node_address: Ipv4Addr) -> Vec<ApiObject> {
                 },
             }),
         ),
-        object(
+        ApiObject::new(
             "/apis/discovery.k8s.io/v1/namespaces/kube-system/endpointslices",
             json!({
                 "apiVersion": "discovery.k8s.io/v1",

@@ -108,9 +108,8 @@ pub(crate) fn proxy(files: &Files, programs: &Programs, node: &str) -> Result<Co
 /// kubelet pulls without the secret: a scenario would then fail because of the cluster. With this role no read is refused.
 pub(crate) fn objects() -> Vec<ApiObject> {
     const NAME: &str = "sandproof:kubelet-pull-secrets";
-    let object = |collection: &str, body: Value| ApiObject { collection: collection.to_owned(), body };
     vec![
-        object(
+        ApiObject::new(
             "/apis/rbac.authorization.k8s.io/v1/clusterroles",
             json!({
                 "apiVersion": "rbac.authorization.k8s.io/v1",
@@ -119,7 +118,7 @@ pub(crate) fn objects() -> Vec<ApiObject> {
                 "rules": [{"apiGroups": [""], "resources": ["configmaps", "secrets"], "verbs": ["get", "list", "watch"]}],
             }),
         ),
-        object(
+        ApiObject::new(
             "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
             json!({
                 "apiVersion": "rbac.authorization.k8s.io/v1",

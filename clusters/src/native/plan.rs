@@ -115,6 +115,13 @@ pub(crate) struct ApiObject {
     pub(crate) body: serde_json::Value,
 }
 
+impl ApiObject {
+    /// An object for a collection, for example `/api/v1/namespaces/kube-system/services`.
+    pub(crate) fn new(collection: &str, body: serde_json::Value) -> Self {
+        Self { collection: collection.to_owned(), body }
+    }
+}
+
 /// How the first process reaches the API server; the paths are inside the cluster's namespace.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct ApiAccess {

@@ -20,7 +20,7 @@ use sandproof_clusters::{
     native::{self, Cluster, ClusterRequest, NodeRegistry, NodeSettings, Programs},
     registry::{Access, ListenerKind, Registry},
 };
-use sandproof_reports::{Adaptation, CaseResult, Cause, Cell, Observed, Phase, Verdict};
+use sandproof_reports::{Adaptation, CaseResult, Cell, Observed, Phase};
 use sandproof_scenarios::{Expectations, Facts, ScenarioInstance};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -29,7 +29,7 @@ use super::{
     facts,
     guests::Guests,
     install,
-    result::{Bench, blank},
+    result::{Bench, unjudged},
 };
 use crate::{
     cli::Keep,
@@ -527,20 +527,10 @@ fn failed(
     scenarios: &[ScenarioInstance],
     failure: &Failure,
 ) -> Vec<CaseResult> {
-    let interrupted = matches!(failure, Failure::Interrupted { .. });
-    let verdict = if interrupted { Verdict::NotRun } else { Verdict::Error };
-    if !interrupted {
+    if !matches!(failure, Failure::Interrupted { .. }) {
         context.events.emit(Event::Warning { text: format!("{}: {failure}", planned.id) });
     }
-    scenarios
-        .iter()
-        .map(|scenario| {
-            let mut result = blank(scenario, verdict);
-            result.repro = format!("./sandproof repro '{}#{}/{}'", context.report, planned.id, scenario.key);
-            result.cause = Some(Cause::new("environment", failure.to_string()));
-            result
-        })
-        .collect()
+    unjudged(&context.report, &planned.id, scenarios, failure)
 }
 
 /// After a failed or interrupted set-up: whatever there is by now goes.

@@ -9,7 +9,7 @@ use kube::{
     api::{DeleteParams, PostParams},
 };
 use sandproof_clusters::registry::RequestKind;
-use sandproof_reports::{CaseResult, Verdict};
+use sandproof_reports::{CaseResult, Cause, Verdict};
 use sandproof_scenarios::{Expectations, Facts, Judgement, Observations, ScenarioInstance, judge};
 use serde_json::{Value, json};
 
@@ -93,14 +93,12 @@ impl Bench {
     /// The result of a scenario that was not run.
     pub(crate) fn not_run(&self, scenario: &ScenarioInstance, why: &str) -> CaseResult {
         let mut result = self.blank(scenario, Verdict::NotRun);
-        result.cause = Some(sandproof_reports::Cause::new("not-run", why));
+        result.cause = Some(Cause::new("not-run", why));
         result
     }
 
     fn blank(&self, scenario: &ScenarioInstance, verdict: Verdict) -> CaseResult {
-        let mut result = blank(scenario, verdict);
-        result.repro = format!("./sandproof repro '{}#{}/{}'", self.report, self.stage.cell, scenario.key);
-        result
+        blank(&self.report, &self.stage.cell, scenario, verdict)
     }
 
     async fn attempt(&self, scenario: &ScenarioInstance, position: usize, count: u32) -> Attempt {
@@ -191,10 +189,25 @@ impl Bench {
     }
 }
 
-/// A result with nothing but the scenario in it.
-pub(crate) fn blank(scenario: &ScenarioInstance, verdict: Verdict) -> CaseResult {
+/// The results of scenarios that could not be run, because of `failure`.
+pub(crate) fn unjudged(report: &str, cell: &str, scenarios: &[ScenarioInstance], failure: &Failure) -> Vec<CaseResult> {
+    let interrupted = matches!(failure, Failure::Interrupted { .. });
+    let verdict = if interrupted { Verdict::NotRun } else { Verdict::Error };
+    scenarios
+        .iter()
+        .map(|scenario| {
+            let mut result = blank(report, cell, scenario, verdict);
+            result.cause = Some(Cause::new("environment", failure.to_string()));
+            result
+        })
+        .collect()
+}
+
+/// A result with nothing but the scenario and the way to run it again.
+fn blank(report: &str, cell: &str, scenario: &ScenarioInstance, verdict: Verdict) -> CaseResult {
     let mut result = CaseResult::new(&scenario.id, &scenario.title, verdict);
     result.params = scenario.parameters.clone().into_iter().collect();
+    result.repro = format!("./sandproof repro '{report}#{cell}/{}'", scenario.key);
     result
 }
 

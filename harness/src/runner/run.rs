@@ -7,16 +7,16 @@ use jiff::Timestamp;
 use sandproof_clusters::{
     host::Host,
     ledger,
-    registry::{Registry, RegistryOptions},
+    registry::{Registry, RegistryOptions, random_word},
 };
-use sandproof_reports::{Cell, Harness, Record, Run, Verdict};
+use sandproof_reports::{Cell, Harness, Record, Run};
 use sandproof_scenarios::Expectations;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     cell::{self, CellContext},
     guests::Guests,
-    result::blank,
+    result::unjudged,
 };
 use crate::{
     cli::{Keep, SourceArguments},
@@ -53,7 +53,8 @@ pub(crate) struct Foundation {
 
 /// A new run's identifier: the UTC time and a random word.
 pub(crate) fn new_run_id() -> String {
-    let word = crate::scene::random_word();
+    // Cluster names take four digits of it, and a name has no capital letters.
+    let word = crate::scene::stable_id(&random_word(), "run");
     format!("{}-{}", Timestamp::now().strftime("%Y%m%d-%H%M%S"), &word[..4])
 }
 
@@ -89,7 +90,9 @@ pub(crate) async fn run(
                     refused = Some(failure);
                     break;
                 }
-                cells.push(unreached(planned, &scenarios, &failure, interrupted));
+                let mut cell = Cell::new(&planned.id, &planned.name, planned.axes());
+                cell.results = unjudged(settings.out.as_str(), &planned.id, &scenarios, &failure);
+                cells.push(cell);
                 continue;
             }
         };
@@ -194,25 +197,6 @@ impl Foundation {
 /// Scenarios mostly wait for the kubelet, so there are more of them than processors.
 fn default_jobs(host: &Host) -> usize {
     (host.processors * 4).clamp(4, 24)
-}
-
-fn unreached(
-    planned: &PlannedCell,
-    scenarios: &[sandproof_scenarios::ScenarioInstance],
-    failure: &Failure,
-    interrupted: bool,
-) -> Cell {
-    let mut cell = Cell::new(&planned.id, &planned.name, planned.axes());
-    let verdict = if interrupted { Verdict::NotRun } else { Verdict::Error };
-    cell.results = scenarios
-        .iter()
-        .map(|scenario| {
-            let mut result = blank(scenario, verdict);
-            result.cause = Some(sandproof_reports::Cause::new("environment", failure.to_string()));
-            result
-        })
-        .collect();
-    cell
 }
 
 /// The command line, without what a reader of the report has no use for: the program's directory.

@@ -4,14 +4,14 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, api::PostParams};
-use sandproof_clusters::registry::Access;
+use sandproof_clusters::registry::{Access, random_word};
 use sandproof_scenarios::{
     ImageAccess, ImageContent, ImageStep, RegistryKind, SecretHost, SecretPassword, SecretStep, SecretType,
 };
 use serde_json::{Value, json};
 
 use super::StepError;
-use crate::scene::{Scene, SceneImage, random_word};
+use crate::scene::{Scene, SceneImage};
 
 /// The tag of every scenario's image; the repository and the digest are what differ.
 const TAG: &str = "v1";
