@@ -1,6 +1,6 @@
 //! Writing `go.mod` and `go.sum` of a component's version: its lock.
 
-use std::{fmt::Write, time::Duration};
+use std::{collections::BTreeMap, fmt::Write, time::Duration};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
@@ -78,10 +78,17 @@ pub(super) fn manifest(
         text.push_str(")\n");
     }
     let _ = write!(text, "\nrequire {} v{version}\n", pin.build.module);
-    if let Some(staging) = staging {
+    let staged = staging.into_iter().flat_map(|staging| {
+        inherited.staging.iter().map(move |module| (module.as_str(), staging.trim_start_matches('v')))
+    });
+    let replaced =
+        pin.replacements.get(version).into_iter().flatten().map(|(module, at)| (module.as_str(), at.as_str()));
+    // A replacement that is written down wins over the rule for staging modules.
+    let replacements: BTreeMap<&str, &str> = staged.chain(replaced).collect();
+    if !replacements.is_empty() {
         text.push_str("\nreplace (\n");
-        for module in &inherited.staging {
-            let _ = writeln!(text, "\t{module} => {module} {staging}");
+        for (module, at) in replacements {
+            let _ = writeln!(text, "\t{module} => {module} v{at}");
         }
         text.push_str(")\n");
     }

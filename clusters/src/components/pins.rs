@@ -84,6 +84,10 @@ pub struct ComponentPin {
     pub versions: Vec<String>,
     /// The programs that it has, wherever it came from.
     pub programs: Vec<String>,
+    /// Modules that a build takes at another version than the component asks for: by the component's version, the module's
+    /// path and its version. For modules that the mirror or the checksum database does not have; `components lock` writes them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub replacements: BTreeMap<String, BTreeMap<String, String>>,
     /// The official downloads; empty where the project publishes no programs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub official: Vec<Download>,
@@ -261,6 +265,9 @@ impl ComponentPin {
     fn contradiction(&self) -> Option<String> {
         if !self.versions.contains(&self.default) {
             return Some(format!("its default {} is not among its versions", self.default));
+        }
+        if let Some(version) = self.replacements.keys().find(|version| !self.versions.contains(version)) {
+            return Some(format!("it has replacements for {version}, which is not among its versions"));
         }
         let built = self.build.names();
         if let Some(program) = self.programs.iter().find(|program| !built.contains(&program.as_str())) {

@@ -19,7 +19,7 @@ use crate::{
     paths::Paths,
     plan::{self, Plan},
     runner::{
-        cell,
+        equip,
         run::{self, RunSettings},
     },
     sinks::Progress,
@@ -84,7 +84,7 @@ async fn up(
         let expectations = std::sync::Arc::new(suite::expectations(&settings.paths)?);
         let context = run::context(&settings, &foundation, expectations, &events, &cancelled)?;
         let mut phases = Vec::new();
-        let equipped = cell::equip(&context, &planned, name, &mut phases).await;
+        let equipped = equip::equip(&context, &planned, name, &mut phases).await;
         let outcome = match equipped {
             Ok(mut equipped) => {
                 let kubeconfig = equipped.cluster.kubeconfig.clone();

@@ -22,7 +22,7 @@ use crate::{
     paths::Paths,
     plan::{self, Plan},
     runner::{
-        cell,
+        cell, equip,
         result::Bench,
         run::{self, RunSettings},
     },
@@ -125,7 +125,7 @@ async fn all(
     let context = run::context(settings, &foundation, expectations, events, cancelled)?;
     let name = format!("mutations-{}", settings.run_id.rsplit('-').next().unwrap_or_default());
     let mut phases = Vec::new();
-    let equipped = cell::equip(&context, planned, &name, &mut phases).await;
+    let equipped = equip::equip(&context, planned, &name, &mut phases).await;
     let outcome = match equipped {
         Ok(equipped) => {
             let mut mutations = Vec::new();

@@ -1,0 +1,296 @@
+//! A cluster with everything that scenarios need on it.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use camino::Utf8PathBuf;
+use kube::{
+    Client, Config,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use sandproof_clusters::{
+    native::{self, Cluster, ClusterRequest, NodeRegistry, NodeSettings},
+    registry::{Access, ListenerKind},
+};
+use sandproof_reports::{Adaptation, Observed, Phase};
+use sandproof_scenarios::Facts;
+use serde_json::Value;
+
+use super::{
+    cell::{CellContext, PhaseClock},
+    facts, install,
+    observed::observed,
+    readiness::{default_account, schedulable},
+    result::Bench,
+};
+use crate::{
+    cluster_state::ClusterState,
+    events::Event,
+    failure::Failure,
+    plan::PlannedCell,
+    scene::Stage,
+    subject::chart::{Chart, ImageValue},
+};
+
+/// How long the Agent Sandbox controller may take to be available.
+const CONTROLLER_DEADLINE: Duration = Duration::from_secs(90);
+
+/// The tag of the images that every scenario may use.
+const TAG: &str = "v1";
+
+/// A cluster with everything that scenarios need on it.
+pub(crate) struct Equipped {
+    pub(crate) cluster: Cluster,
+    pub(crate) bench: Bench,
+    pub(crate) observed: Observed,
+    pub(crate) listeners: Vec<SocketAddr>,
+}
+
+/// Creates a cluster and puts everything on it that scenarios need.
+pub(crate) async fn equip(
+    context: &CellContext,
+    planned: &PlannedCell,
+    name: &str,
+    phases: &mut Vec<Phase>,
+) -> Result<Equipped, Failure> {
+    let mut made = None;
+    let outcome = tokio::select! {
+        outcome = equip_uninterrupted(context, planned, name, phases, &mut made) => outcome,
+        () = context.cancelled.cancelled() => Err(Failure::Interrupted { during: format!("setting up {}", planned.id) }),
+    };
+    match (outcome, made) {
+        (Ok((bench, observed, listeners)), Some(cluster)) => Ok(Equipped { cluster, bench, observed, listeners }),
+        (Ok(_), None) => Err(Failure::environment("set up the cluster", "it is gone")),
+        (Err(failure), made) => {
+            if let Some(cluster) = made {
+                cluster.delete().await;
+            }
+            Err(failure)
+        }
+    }
+}
+
+async fn equip_uninterrupted(
+    context: &CellContext,
+    planned: &PlannedCell,
+    name: &str,
+    phases: &mut Vec<Phase>,
+    made: &mut Option<Cluster>,
+) -> Result<(Bench, Observed, Vec<SocketAddr>), Failure> {
+    let began = Instant::now();
+    let phase = PhaseClock::start(context, planned, "create");
+    let request = ClusterRequest {
+        name: name.to_owned(),
+        run_id: context.run_id.clone(),
+        kubernetes_version: planned.kubernetes.clone(),
+        feature_gates: planned.gates.clone(),
+        programs: context.programs.clone(),
+        host: context.host.clone(),
+        state: context.paths.state.clone(),
+        directory: context.paths.state.join("clusters").join(name),
+    };
+    let tried = "create the cluster";
+    let prepared = native::prepare(request).await.map_err(|error| match error {
+        error @ (native::ProviderError::InvalidName { .. } | native::ProviderError::NameTaken { .. }) => {
+            Failure::usage(error.to_string(), "`sandproof cluster list` shows the clusters that there are")
+        }
+        error => Failure::environment(tried, error),
+    })?;
+    let listen = |kind| {
+        let registry = Arc::clone(&context.registry);
+        let ip = prepared.host_address;
+        async move {
+            registry.listen(ip, kind).await.map_err(|error| Failure::environment("listen for the node's pulls", error))
+        }
+    };
+    let plain = listen(ListenerKind::PlainBasic).await?;
+    let secure = listen(ListenerKind::TlsBearer).await?;
+    let settings = NodeSettings {
+        registries: vec![
+            NodeRegistry { address: plain.to_string(), ca_pem: None },
+            NodeRegistry { address: secure.to_string(), ca_pem: Some(context.registry.ca_pem().to_owned()) },
+        ],
+        pause_image: format!("{plain}/pause:{TAG}"),
+    };
+    let starting = async { prepared.start(settings).await.map_err(|error| Failure::environment(tried, error)) };
+    let (started, ()) = futures::try_join!(starting, push_shared(context))?;
+    // From here on it is the caller who deletes it, whatever happens.
+    let cluster = made.insert(started);
+    name_adaptations(context, planned, cluster);
+    phase.finish(phases);
+
+    let phase = PhaseClock::start(context, planned, "install");
+    let client = connect(cluster).await?;
+    let stage = Arc::new(Stage {
+        cell: planned.id.clone(),
+        client: client.clone(),
+        state: ClusterState::watch(client.clone()),
+        registry: Arc::clone(&context.registry),
+        plain: plain.to_string(),
+        secure: secure.to_string(),
+        guests: context.guests.clone(),
+        chart: Chart {
+            helm: helm(context)?,
+            directory: context.paths.chart(),
+            kubeconfig: cluster.kubeconfig.clone(),
+            scratch: context.scratch.join("helm"),
+        },
+        driver_image: ImageValue { repository: format!("{plain}/driver"), tag: TAG.to_owned() },
+        supervisor_image: ImageValue { repository: format!("{plain}/supervisor"), tag: TAG.to_owned() },
+        sandbox_image: format!("{plain}/agent:{TAG}"),
+        fault: context.fault.clone(),
+        events: context.events.clone(),
+        cancelled: context.cancelled.clone(),
+        halt: context.cancelled.child_token(),
+        broken: Arc::new(Mutex::new(None)),
+        began,
+        sandbox_ran: Arc::default(),
+    });
+    mourn(&stage, cluster);
+    report_milestones(&stage, &cluster.milestones());
+    let outcome = finish_installation(context, &stage, &client, phases, planned, phase).await;
+    let (facts, observed) = match outcome {
+        Ok(found) => found,
+        // A dead component explains the failure better than what failed because of it.
+        Err(failure) => {
+            let logs = context.out.join("evidence").join(&planned.id).join("cluster");
+            let _ = cluster.collect_logs(&logs).await;
+            return Err(match stage.broken() {
+                Some(reason) => Failure::environment("set up the cluster", reason),
+                None => failure,
+            });
+        }
+    };
+    let mut observed = observed;
+    observed.adaptations =
+        cluster.adaptations.iter().map(|adaptation| Adaptation::new(&adaptation.name, &adaptation.reason)).collect();
+    let bench = Bench {
+        stage,
+        facts,
+        expectations: Arc::clone(&context.expectations),
+        out: context.out.clone(),
+        retries: context.retries,
+        keep: context.keep,
+        report: context.report.clone(),
+    };
+    Ok((bench, observed, vec![plain, secure]))
+}
+
+async fn finish_installation(
+    context: &CellContext,
+    stage: &Arc<Stage>,
+    client: &Client,
+    phases: &mut Vec<Phase>,
+    planned: &PlannedCell,
+    phase: PhaseClock,
+) -> Result<(Facts, Observed), Failure> {
+    let manifests = context.kit.agent_sandbox.directory.join("k8s");
+    let controller = format!("{}/agent-sandbox-controller:{TAG}", stage.plain);
+    let installing = async {
+        install::agent_sandbox(client, &manifests, &controller).await?;
+        stage.state.watch_sandboxes("v1beta1");
+        Ok::<_, Failure>(())
+    };
+    futures::try_join!(installing, schedulable(client, stage), default_account(client))?;
+    phase.finish(phases);
+
+    let phase = PhaseClock::start(context, planned, "probe");
+    let agent = stage.sandbox_image.clone();
+    let supervisor = format!("{}:{}", stage.supervisor_image.repository, stage.supervisor_image.tag);
+    let (identity, capabilities, ()) = futures::try_join!(
+        facts::identity(client),
+        facts::capabilities(client, &stage.state, &agent, &supervisor),
+        install::controller_available(client, CONTROLLER_DEADLINE),
+    )?;
+    phase.finish(phases);
+    let observed = observed(&identity, planned);
+    let mut tree = identity;
+    tree["capabilities"] = capabilities;
+    tree["subject"] = Value::String("reference".to_owned());
+    tree["provider"] = Value::String(planned.provider.clone());
+    Ok((Facts::new(tree), observed))
+}
+
+/// Pushes the images that every cluster needs; the registry keeps what it already has.
+async fn push_shared(context: &CellContext) -> Result<(), Failure> {
+    let guests = &context.guests;
+    let images = [
+        ("pause", &guests.pause),
+        ("agent-sandbox-controller", &guests.controller),
+        ("driver", &guests.driver),
+        ("supervisor", &guests.supervisor),
+        ("agent", &guests.agent),
+    ];
+    futures::future::try_join_all(images.map(|(repository, image)| async move {
+        context.registry.grant(repository, Access::Public);
+        context
+            .registry
+            .push(image, repository, TAG)
+            .await
+            .map(drop)
+            .map_err(|error| Failure::environment(format!("push the image {repository}"), error))
+    }))
+    .await
+    .map(drop)
+}
+
+/// A client for the cluster's own kubeconfig; the user's is never read.
+async fn connect(cluster: &Cluster) -> Result<Client, Failure> {
+    let tried = "talk to the cluster";
+    let kubeconfig = Kubeconfig::read_from(&cluster.kubeconfig).map_err(|error| Failure::environment(tried, error))?;
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+        .await
+        .map_err(|error| Failure::environment(tried, error))?;
+    // The cluster is on this machine: a proxy could only be in the way.
+    config.proxy_url = None;
+    Client::try_from(config).map_err(|error| Failure::environment(tried, error))
+}
+
+/// What the host made necessary is part of what was tested.
+fn name_adaptations(context: &CellContext, planned: &PlannedCell, cluster: &Cluster) {
+    for adaptation in &cluster.adaptations {
+        context.events.emit(Event::CellNote {
+            cell: planned.id.clone(),
+            text: format!("adapted: {} ({})", adaptation.name, adaptation.reason),
+        });
+    }
+}
+
+/// Declares the cluster broken when one of its programs ends.
+fn mourn(stage: &Arc<Stage>, cluster: &Cluster) {
+    let mut deaths = cluster.component_death();
+    let stage = Arc::downgrade(stage);
+    tokio::spawn(async move {
+        let Ok(death) = deaths.wait_for(Option::is_some).await.map(|death| death.clone()) else { return };
+        let (Some(stage), Some(death)) = (stage.upgrade(), death) else { return };
+        stage.events.emit(Event::ComponentDied {
+            cell: stage.cell.clone(),
+            component: death.component.clone(),
+            log: death.log_tail.clone(),
+        });
+        stage.declare_broken(format!("{} ended ({}): {}", death.component, death.status, death.log_tail.join("\n")));
+    });
+}
+
+/// Says when the cluster reached what, counted from the start of its creation.
+fn report_milestones(stage: &Stage, milestones: &native::Milestones) {
+    for (milestone, after) in milestones.iter() {
+        stage.events.emit(Event::Milestone {
+            cell: stage.cell.clone(),
+            name: milestone.name().to_owned(),
+            seconds: after.as_secs_f64(),
+        });
+    }
+}
+
+fn helm(context: &CellContext) -> Result<Utf8PathBuf, Failure> {
+    context
+        .kit
+        .helm
+        .file("helm")
+        .map(camino::Utf8Path::to_owned)
+        .map_err(|error| Failure::environment("find the program helm", error))
+}
