@@ -23,6 +23,9 @@ struct Mutation {
     caught: bool,
     /// The scenarios that turned red, by ID or by ID with parameters.
     by: Vec<String>,
+    /// The scenarios that claim it and make no sense on the cluster that it was tried on.
+    #[serde(default)]
+    skipped: Vec<String>,
 }
 
 pub(crate) fn check(workspace: &Workspace, path: &Utf8Path) -> Result<Tally> {
@@ -46,7 +49,8 @@ fn findings(found: &Mutations, fault: &str, claimed: &BTreeSet<&str>) -> Vec<Str
         return vec!["it was not tried".to_owned()];
     };
     let red: BTreeSet<&str> = mutation.by.iter().map(|by| scenario_id(by)).collect();
-    let missed = claimed.difference(&red).map(|id| format!("{id} claims it and stayed green"));
+    let missed = claimed.difference(&red).filter(|id| mutation.skipped.iter().all(|skipped| skipped != *id));
+    let missed = missed.map(|id| format!("{id} claims it and stayed green"));
     let surprised = red.difference(claimed).map(|id| format!("{id} turned red and does not claim it"));
     let uncaught = (!mutation.caught).then(|| "nothing caught it".to_owned());
     uncaught.into_iter().chain(missed).chain(surprised).collect()
@@ -74,6 +78,7 @@ mod tests {
         r#"{"fault": "f", "caught": false, "by": []}"#,
         &["nothing caught it", "A-1 claims it and stayed green", "A-2 claims it and stayed green"]
     )]
+    #[case::skipped(r#"{"fault": "f", "caught": true, "by": ["A-1"], "skipped": ["A-2"]}"#, &[])]
     #[case::not_tried(r#"{"fault": "g", "caught": true, "by": ["A-1", "A-2"]}"#, &["it was not tried"])]
     fn a_fault_turns_exactly_its_scenarios_red(#[case] mutation: &str, #[case] expected: &[&str]) {
         let found = serde_json::from_str(&format!(r#"{{"mutations": [{mutation}]}}"#)).unwrap();

@@ -5,6 +5,7 @@
 //! the pinned Go module where none of them has it.
 
 mod archive;
+mod axes;
 mod build;
 mod cache;
 mod error;
@@ -23,12 +24,12 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::UnboundedSender;
 
 pub use self::{
+    axes::{
+        Axes, Defaults, GateError, GateStage, KubernetesAxis, Support, Variant, nearest, runtime_component, series,
+    },
     error::{Attempt, ComponentError, LockError},
     http::Deadlines,
-    pins::{
-        Axes, BuildPin, CSource, Checksum, ComponentPin, Defaults, Download, Format, KubernetesAxis, PinnedPackage,
-        Pins, PinsError,
-    },
+    pins::{BuildPin, CSource, Checksum, ComponentPin, Download, Format, PinnedPackage, Pins, PinsError},
     store::{Listed, Store, StoreOptions, Verified},
 };
 

@@ -1,44 +1,18 @@
 //! The plan: axes × pins × filters give cells, and each cell has scenarios.
 
-use std::collections::BTreeMap;
+mod cells;
+mod custom;
 
-use sandproof_clusters::components::Pins;
-use sandproof_reports::Axes;
+use sandproof_clusters::components::{Pins, nearest};
 use sandproof_scenarios::{Expression, ScenarioInstance, Suite};
-use serde::Serialize;
-use serde_json::{Value, json};
+
+pub(crate) use self::cells::{PlannedCell, cells};
 
 use crate::{
     cli::{Profile, SelectionArguments},
     failure::Failure,
     paths::Paths,
 };
-
-/// The fields that `--cell` expressions may read.
-pub(crate) const CELL_FIELDS: &[&str] =
-    &["id", "kubernetes", "runtime", "runtimeVersion", "provider", "agentSandbox", "gates.*"];
-
-/// One point in all axes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct PlannedCell {
-    /// Stable from run to run.
-    pub(crate) id: String,
-    /// For people.
-    pub(crate) name: String,
-    /// The Kubernetes version.
-    pub(crate) kubernetes: String,
-    /// The runtime's name.
-    pub(crate) runtime: String,
-    /// The runtime's version.
-    pub(crate) runtime_version: String,
-    /// Who makes the cluster.
-    pub(crate) provider: String,
-    /// The Agent Sandbox release.
-    pub(crate) agent_sandbox: String,
-    /// Feature gates that are set.
-    pub(crate) gates: BTreeMap<String, bool>,
-}
 
 /// What a run will do.
 #[derive(Debug, Clone)]
@@ -56,7 +30,11 @@ pub(crate) struct Plan {
 impl Plan {
     /// Makes the plan for a selection. An empty one is an error: it must not look like success.
     pub(crate) fn make(selection: &SelectionArguments, pins: &Pins, suite: &Suite) -> Result<Self, Failure> {
-        let cells = select_cells(selection, cells(pins))?;
+        let cells = if selection.custom_cells.is_empty() {
+            select_cells(selection, pins)?
+        } else {
+            custom_cells(selection, pins)?
+        };
         let scenarios = select_scenarios(selection, suite)?;
         Ok(Self { profile: selection.profile, cells, scenarios, shard: selection.shard })
     }
@@ -82,54 +60,6 @@ pub(crate) fn load_pins(paths: &Paths) -> Result<Pins, Failure> {
         .map_err(|error| Failure::usage(error.to_string(), "clusters/pins.yaml is the one place that versions live in"))
 }
 
-/// Every cell that the pins make possible.
-pub(crate) fn cells(pins: &Pins) -> Vec<PlannedCell> {
-    let agent_sandbox = &pins.axes.defaults.agent_sandbox;
-    pins.axes
-        .kubernetes
-        .iter()
-        .filter_map(|axis| {
-            let crio = axis.cri_o.as_ref()?;
-            Some(PlannedCell {
-                id: format!("k{}-crio{}-native", axis.minor, series(crio)),
-                name: format!("Kubernetes {} · CRI-O {} · native", axis.minor, series(crio)),
-                kubernetes: axis.kubernetes.clone(),
-                runtime: "cri-o".to_owned(),
-                runtime_version: crio.clone(),
-                provider: "native".to_owned(),
-                agent_sandbox: agent_sandbox.clone(),
-                gates: BTreeMap::new(),
-            })
-        })
-        .collect()
-}
-
-impl PlannedCell {
-    /// What `--cell` expressions read.
-    pub(crate) fn fields(&self) -> Value {
-        json!({
-            "id": self.id,
-            "kubernetes": self.kubernetes,
-            "runtime": self.runtime,
-            "runtimeVersion": self.runtime_version,
-            "provider": self.provider,
-            "agentSandbox": self.agent_sandbox,
-            "gates": self.gates,
-        })
-    }
-
-    /// The record's axes.
-    pub(crate) fn axes(&self) -> Axes {
-        Axes {
-            kubernetes: self.kubernetes.clone(),
-            runtime: format!("{} {}", self.runtime, self.runtime_version),
-            provider: self.provider.clone(),
-            agent_sandbox: format!("v{}", self.agent_sandbox),
-            gates: self.gates.clone(),
-        }
-    }
-}
-
 /// The words of a profile.
 pub(crate) fn profile_name(profile: Profile) -> &'static str {
     match profile {
@@ -140,25 +70,120 @@ pub(crate) fn profile_name(profile: Profile) -> &'static str {
     }
 }
 
-fn select_cells(selection: &SelectionArguments, all: Vec<PlannedCell>) -> Result<Vec<PlannedCell>, Failure> {
-    let known: Vec<String> = all.iter().map(|cell| cell.id.clone()).collect();
-    let newest = all.last().map(|cell| cell.id.clone());
-    let expression = selection.cell.as_deref().map(|text| parse("--cell", text, CELL_FIELDS)).transpose()?;
+/// The cells that the user put together; those of the pins are left out.
+fn custom_cells(selection: &SelectionArguments, pins: &Pins) -> Result<Vec<PlannedCell>, Failure> {
+    if selection.cell.is_some() {
+        return Err(Failure::usage(
+            "--cell selects among the cells of the pins, and --custom-cell makes one beside them",
+            "give one of the two",
+        ));
+    }
+    let mut cells: Vec<PlannedCell> = Vec::new();
+    for text in &selection.custom_cells {
+        let cell = custom::cell(text, pins, selection.allow_skew)?;
+        // Asked for twice, it is run once: two cells of one name would be one to every reader.
+        if cells.iter().all(|known| known.id != cell.id) {
+            cells.push(cell);
+        }
+    }
+    Ok(cells)
+}
+
+fn select_cells(selection: &SelectionArguments, pins: &Pins) -> Result<Vec<PlannedCell>, Failure> {
+    let all = cells(pins);
+    let choice = choice(&all);
+    let of_profile = profile_cells(selection.profile, &all, pins);
+    let expression = selection.cell.as_deref().map(|text| parse("--cell", text, PlannedCell::FIELDS)).transpose()?;
     let selected: Vec<PlannedCell> = all
         .into_iter()
         .filter(|cell| match &expression {
             Some(expression) => cell_matches(expression, selection.cell.as_deref(), cell),
-            // Without a word on cells, the quick profile takes the newest one.
-            None => selection.profile != Profile::Smoke || Some(&cell.id) == newest.as_ref(),
+            None => of_profile.contains(&cell.id),
         })
         .collect();
     if selected.is_empty() {
-        return Err(Failure::NothingSelected {
-            message: format!("no cell matches {}", selection.cell.as_deref().unwrap_or("the profile")),
-            hint: Some(format!("the cells are: {}", known.join(", "))),
-        });
+        let text = selection.cell.as_deref().unwrap_or("the profile");
+        let hint = unpinned_version(text, pins).unwrap_or(choice);
+        return Err(Failure::NothingSelected { message: format!("no cell matches {text}"), hint: Some(hint) });
     }
     Ok(selected)
+}
+
+/// What there is to choose from, by axis.
+fn choice(cells: &[PlannedCell]) -> String {
+    let values = |of: fn(&PlannedCell) -> &String| {
+        let mut values: Vec<&str> = Vec::new();
+        for cell in cells {
+            if !values.contains(&of(cell).as_str()) {
+                values.push(of(cell));
+            }
+        }
+        values.join(", ")
+    };
+    format!(
+        "there are kubernetes {}; runtime {}; runtimeVersion {}; agentSandbox {}; `./sandproof list cells` shows all {} cells",
+        values(|cell| &cell.kubernetes),
+        values(|cell| &cell.runtime),
+        values(|cell| &cell.runtime_version),
+        values(|cell| &cell.agent_sandbox),
+        cells.len(),
+    )
+}
+
+/// The cells of a profile, where no expression says which.
+fn profile_cells(profile: Profile, all: &[PlannedCell], pins: &Pins) -> Vec<String> {
+    let defaults = &pins.axes.defaults;
+    let plain = |cell: &&PlannedCell| cell.gates.is_empty() && cell.agent_sandbox == defaults.agent_sandbox;
+    let with_default_runtime = |cell: &&PlannedCell| plain(cell) && cell.runtime == defaults.runtime;
+    let id = |cell: Option<&PlannedCell>| cell.map(|cell| cell.id.clone());
+    let mut cells: Vec<String> = match profile {
+        Profile::Smoke => {
+            let own = pins.axes.minor(&defaults.kubernetes).map(|axis| axis.kubernetes.clone());
+            let default = all.iter().filter(with_default_runtime).find(|cell| Some(&cell.kubernetes) == own.as_ref());
+            id(default).into_iter().collect()
+        }
+        Profile::Pr => {
+            let oldest = all.iter().find(plain);
+            // The newest minor on which nobody has switched image volumes on.
+            let gate_off = all
+                .iter()
+                .filter(with_default_runtime)
+                .rfind(|cell| cell.effective_gates.get("ImageVolume") == Some(&false));
+            let newest = all.iter().rfind(with_default_runtime);
+            [oldest, gate_off, newest].into_iter().filter_map(id).collect()
+        }
+        Profile::Full | Profile::Release => all.iter().map(|cell| cell.id.clone()).collect(),
+    };
+    cells.dedup();
+    cells
+}
+
+/// Where an expression names a version that is not pinned: which, and the nearest that is.
+fn unpinned_version(text: &str, pins: &Pins) -> Option<String> {
+    let known = |component: &str| pins.component(component).map(|pin| pin.versions.clone()).unwrap_or_default();
+    let fields = [
+        ("kubernetes", known("kubernetes")),
+        ("agentSandbox", known("agent-sandbox")),
+        ("runtimeVersion", [known("cri-o"), known("containerd-1"), known("containerd")].concat()),
+    ];
+    for (field, versions) in fields {
+        for (at, _) in text.match_indices(field) {
+            let rest = text[at + field.len()..].trim_start().trim_start_matches(['=', '<', '>', '!']).trim_start();
+            let rest = rest.trim_start_matches(['"', 'v']);
+            let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+            let wanted = &rest[..end];
+            let pinned = versions.iter().any(|version| version == wanted || version.starts_with(&format!("{wanted}.")));
+            if let (false, false, Some(nearest)) =
+                (wanted.is_empty(), pinned, nearest(wanted, versions.iter().map(String::as_str)))
+            {
+                return Some(format!(
+                    "{field} {wanted} is not pinned in clusters/pins.yaml; the nearest that is: {nearest} (of {})",
+                    versions.join(", "),
+                ));
+            }
+        }
+    }
+    None
 }
 
 fn cell_matches(expression: &Expression, text: Option<&str>, cell: &PlannedCell) -> bool {
@@ -198,11 +223,6 @@ fn parse(flag: &str, text: &str, fields: &[&str]) -> Result<Expression, Failure>
     Expression::parse(text, fields).map_err(|error| Failure::source(error.in_argument(flag)))
 }
 
-/// `1.36.4` as `1.36`.
-fn series(version: &str) -> String {
-    version.split('.').take(2).collect::<Vec<_>>().join(".")
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -240,6 +260,44 @@ mod tests {
         #[case] results: usize,
     ) {
         assert_eq!(plan(&with(cell, scenario)).unwrap().results(), results);
+    }
+
+    #[rstest]
+    #[case(Profile::Smoke, &["k1.36-crio1.36-native"])]
+    #[case(Profile::Pr, &["k1.31-containerd1.7-native", "k1.34-crio1.34-native", "k1.37-crio1.36-native"])]
+    fn a_profile_has_its_cells(#[case] profile: Profile, #[case] cells: &[&str]) {
+        let selection = SelectionArguments { profile, ..SelectionArguments::default() };
+        let planned = plan(&selection).unwrap();
+        assert_eq!(planned.cells.iter().map(|cell| cell.id.as_str()).collect::<Vec<_>>(), cells);
+    }
+
+    #[test]
+    fn every_cell_has_a_name_of_its_own() {
+        let selection = SelectionArguments { profile: Profile::Full, ..SelectionArguments::default() };
+        let cells = plan(&selection).unwrap().cells;
+        let ids: BTreeSet<&str> = cells.iter().map(|cell| cell.id.as_str()).collect();
+        assert_eq!(ids.len(), cells.len());
+        insta::assert_snapshot!(ids.into_iter().collect::<Vec<_>>().join("\n"));
+    }
+
+    #[rstest]
+    #[case("kubernetes==1.36.9", "kubernetes 1.36.9 is not pinned in clusters/pins.yaml; the nearest that is: 1.36.4")]
+    #[case("runtimeVersion==2.4", "runtimeVersion 2.4 is not pinned in clusters/pins.yaml; the nearest that is: 2.3.5")]
+    #[case("kubernetes==1.36 && runtime==docker", "there are kubernetes 1.31.1, 1.32.5,")]
+    fn a_version_that_cannot_be_had_comes_with_the_nearest(#[case] expression: &str, #[case] expected: &str) {
+        match plan(&with(Some(expression), None)).unwrap_err() {
+            Failure::NothingSelected { hint, .. } => assert!(hint.as_ref().unwrap().starts_with(expected), "{hint:?}"),
+            other => panic!("{other}"),
+        }
+    }
+
+    #[rstest]
+    #[case("gates.ImageVolume==false && runtime==cri-o", &["1.33.13", "1.34.10", "1.35.8"])]
+    #[case("skew==true && runtime==cri-o && gates.ImageVolume==true", &["1.33.13", "1.36.4", "1.37.2"])]
+    #[case("kubeletGates.ImageVolume==false && gates.ImageVolume==true", &["1.34.10"])]
+    fn expressions_read_gates_and_skew(#[case] expression: &str, #[case] kubernetes: &[&str]) {
+        let planned = plan(&with(Some(expression), None)).unwrap();
+        assert_eq!(planned.cells.iter().map(|cell| cell.kubernetes.as_str()).collect::<Vec<_>>(), kubernetes);
     }
 
     #[rstest]

@@ -48,6 +48,7 @@ pub(crate) fn record() -> Record {
             provider: "native".to_owned(),
             agent_sandbox: "v0.5.6".to_owned(),
             gates: [("ImageVolume".to_owned(), false)].into(),
+            ..Axes::default()
         },
     );
     old.observed.apiserver = Some("v1.33.4".to_owned());
@@ -96,6 +97,7 @@ pub(crate) fn record() -> Record {
             provider: "native".to_owned(),
             agent_sandbox: "v0.5.6".to_owned(),
             gates: [("ImageVolume".to_owned(), true)].into(),
+            ..Axes::default()
         },
     );
     new.phases = vec![Phase::new("create", 4.1), Phase::new("scenarios", 130.0)];
@@ -139,6 +141,7 @@ pub(crate) fn large(scenarios: usize, cells: usize, params: usize) -> Record {
                 provider: "native".to_owned(),
                 agent_sandbox: "v0.5.6".to_owned(),
                 gates: [("ImageVolume".to_owned(), column % 2 == 0)].into(),
+                ..Axes::default()
             },
         );
         cell.phases = [("create", 3.9), ("install", 2.0), ("scenarios", 180.0), ("delete", 0.6)]

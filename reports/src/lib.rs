@@ -27,7 +27,7 @@ pub use exit::ExitCode;
 pub use files::{ReadError, WriteError, Written};
 pub use record::{
     Adaptation, Axes, CaseResult, Cause, Cell, ChainLink, Harness, Observed, Params, Phase, Record, Run, SCHEMA,
-    Summary,
+    Summary, result_key,
 };
 pub use schema::schema;
 pub use verdict::{UnknownVerdict, Verdict};

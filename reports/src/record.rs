@@ -9,6 +9,7 @@ use std::fmt;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{ExitCode, Verdict};
 
@@ -16,7 +17,7 @@ use crate::{ExitCode, Verdict};
 pub const SCHEMA: &str = "sandproof.report/v1";
 
 /// The parameters of one result, sorted by name.
-pub type Params = BTreeMap<String, serde_json::Value>;
+pub type Params = BTreeMap<String, Value>;
 
 /// What a run found. Everything shown of a run is rendered from this alone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -101,6 +102,12 @@ pub struct Axes {
     /// The feature gates that were set, such as `ImageVolume`.
     #[serde(default)]
     pub gates: BTreeMap<String, bool>,
+    /// The feature gates that the kubelet got instead.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub kubelet_gates: BTreeMap<String, bool>,
+    /// Why the versions are outside of what their projects support together; absent where they are inside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skew: Option<String>,
 }
 
 /// What was reached. A field that could not be read is `null`.
@@ -119,9 +126,15 @@ pub struct Observed {
     /// The release of Agent Sandbox that runs.
     #[serde(default)]
     pub agent_sandbox: Option<String>,
-    /// The feature gates, as the API server's and the kubelet's metrics report them.
+    /// The feature gates that both the API server's and the kubelet's metrics report as on.
     #[serde(default)]
     pub gates: BTreeMap<String, bool>,
+    /// The feature gates that the kubelet's metrics report otherwise, or that only the kubelet has.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub kubelet_gates: BTreeMap<String, bool>,
+    /// What was found by trying: each capability and how it went, such as `imageVolume` and `works`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub capabilities: BTreeMap<String, String>,
     /// Where the cluster differs from a usual one because of the host.
     #[serde(default)]
     pub adaptations: Vec<Adaptation>,
@@ -280,7 +293,28 @@ impl Cell {
     }
 }
 
+/// How a result is called: `ID`, or `ID[name=value,name=value]` with the names in alphabetical order.
+pub fn result_key<'a>(scenario: &str, parameters: impl IntoIterator<Item = (&'a String, &'a Value)>) -> String {
+    let mut pairs: Vec<String> = parameters
+        .into_iter()
+        .map(|(name, value)| match value {
+            Value::String(text) => format!("{name}={text}"),
+            other => format!("{name}={other}"),
+        })
+        .collect();
+    if pairs.is_empty() {
+        return scenario.to_owned();
+    }
+    pairs.sort_unstable();
+    format!("{scenario}[{}]", pairs.join(","))
+}
+
 impl CaseResult {
+    /// How the result is called; see [`result_key`].
+    pub fn key(&self) -> String {
+        result_key(&self.scenario, &self.params)
+    }
+
     /// A result with one attempt, no cause and no evidence; `expected` holds for a pass.
     pub fn new(scenario: impl Into<String>, title: impl Into<String>, verdict: Verdict) -> Self {
         Self {
@@ -339,7 +373,7 @@ pub(crate) fn params_text(params: &Params) -> String {
     let parts: Vec<String> = params
         .iter()
         .map(|(name, value)| match value {
-            serde_json::Value::String(text) => format!("{name}={text}"),
+            Value::String(text) => format!("{name}={text}"),
             other => format!("{name}={other}"),
         })
         .collect();
@@ -400,7 +434,9 @@ impl Axes {
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value.clone()))
         .collect();
-        pairs.extend(gate_pairs(&self.gates));
+        pairs.extend(gate_pairs("gates", &self.gates));
+        pairs.extend(gate_pairs("kubeletGates", &self.kubelet_gates));
+        pairs.extend(self.skew.iter().map(|skew| ("skew".to_owned(), skew.clone())));
         pairs
     }
 }
@@ -417,7 +453,9 @@ impl Observed {
         .into_iter()
         .filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)))
         .collect();
-        pairs.extend(gate_pairs(&self.gates));
+        pairs.extend(gate_pairs("gates", &self.gates));
+        pairs.extend(gate_pairs("kubeletGates", &self.kubelet_gates));
+        pairs.extend(self.capabilities.iter().map(|(name, found)| (format!("capabilities.{name}"), found.clone())));
         pairs.extend(
             self.adaptations
                 .iter()
@@ -427,8 +465,8 @@ impl Observed {
     }
 }
 
-fn gate_pairs(gates: &BTreeMap<String, bool>) -> impl Iterator<Item = (String, String)> {
-    gates.iter().map(|(name, on)| (format!("gates.{name}"), if *on { "on" } else { "off" }.to_owned()))
+fn gate_pairs<'a>(group: &'a str, gates: &'a BTreeMap<String, bool>) -> impl Iterator<Item = (String, String)> + 'a {
+    gates.iter().map(move |(name, on)| (format!("{group}.{name}"), if *on { "on" } else { "off" }.to_owned()))
 }
 
 impl Summary {

@@ -1,5 +1,7 @@
 //! The record on a terminal: the matrix, the findings with their causes, the phases, the summary.
 
+mod strip;
+
 use std::fmt::Write as _;
 
 use comfy_table::{Attribute, Cell as TableCell, Color, ColumnConstraint, Table, Width, presets};
@@ -26,6 +28,8 @@ impl Default for TerminalOptions {
 
 /// More findings than these are counted, not shown: the other forms of the report have them all.
 const FINDINGS: usize = 30;
+/// With more cells than these, a matrix that is too wide is shown as one line a cell instead of in several tables.
+const SPLIT: usize = 6;
 /// No column of the matrix is wider because of its cell's name alone.
 const NAME_WIDTH: usize = 20;
 /// A column's borders and padding, as far as they count for that column.
@@ -55,6 +59,11 @@ fn tables(page: &mut String, matrix: &Matrix<'_>, options: TerminalOptions) {
     let widths: Vec<usize> = (0..matrix.cells.len()).map(|column| column_width(matrix, column)).collect();
     let longest = matrix.rows.iter().map(|row| label(row, usize::MAX).chars().count()).max().unwrap_or(0);
     let label_width = longest.min((options.width * 2 / 5).clamp(20, 56));
+    let whole = label_width + FRAME + 1 + widths.iter().map(|width| width + FRAME).sum::<usize>();
+    if whole > options.width && matrix.cells.len() > SPLIT {
+        strip::strips(page, matrix, options);
+        return;
+    }
     let mut columns = 0..0;
     while columns.end < matrix.cells.len() {
         columns = columns.end..columns.end + 1;

@@ -22,6 +22,10 @@ struct Pins {
 struct Axes {
     kubernetes: Vec<KubernetesAxis>,
     agent_sandbox: Vec<String>,
+    #[serde(default)]
+    variants: Vec<Variant>,
+    #[serde(default)]
+    gates: BTreeMap<String, Vec<GateStage>>,
 }
 
 #[derive(Deserialize)]
@@ -29,7 +33,31 @@ struct Axes {
 struct KubernetesAxis {
     minor: String,
     kubernetes: String,
-    cri_o: String,
+    cri_o: Option<String>,
+    #[serde(default)]
+    containerd: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Variant {
+    kubernetes: String,
+    runtime: String,
+    runtime_version: Option<String>,
+    agent_sandbox: Option<String>,
+    #[serde(default)]
+    gates: BTreeMap<String, bool>,
+    #[serde(default)]
+    kubelet_gates: BTreeMap<String, bool>,
+    why: String,
+}
+
+#[derive(Deserialize)]
+struct GateStage {
+    since: String,
+    default: bool,
+    #[serde(default)]
+    locked: bool,
 }
 
 #[derive(Deserialize)]
@@ -50,12 +78,26 @@ pub(super) fn with_block(text: &str, name: &str, block: &str) -> Result<String> 
 /// The table of supported versions.
 pub(super) fn versions(pins: &str) -> Result<String> {
     let pins: Pins = serde_saphyr::from_str(pins).context("reading clusters/pins.yaml")?;
-    let sandboxes = pins.axes.agent_sandbox.join(", ");
-    let mut table = "\n| Kubernetes | Container runtime | Agent Sandbox |\n|---|---|---|\n".to_owned();
+    let mut table = "\n| Kubernetes | CRI-O | containerd | Image volumes |\n|---|---|---|---|\n".to_owned();
     for axis in &pins.axes.kubernetes {
-        let _ = writeln!(table, "| {} ({}) | CRI-O {} | {sandboxes} |", axis.minor, axis.kubernetes, axis.cri_o);
+        let _ = writeln!(
+            table,
+            "| {} ({}) | {} | {} | {} |",
+            axis.minor,
+            axis.kubernetes,
+            axis.cri_o.as_deref().unwrap_or("-"),
+            if axis.containerd.is_empty() { "-".to_owned() } else { axis.containerd.join(", ") },
+            image_volumes(&pins.axes, &axis.minor),
+        );
     }
-    let in_the_table = ["kubernetes", "cri-o", "agent-sandbox"];
+    let _ = writeln!(table, "\nAgent Sandbox: {}.\n", pins.axes.agent_sandbox.join(", "));
+    if !pins.axes.variants.is_empty() {
+        table.push_str("Beside every pair of the table, these are run:\n\n");
+    }
+    for variant in &pins.axes.variants {
+        let _ = writeln!(table, "- {}: {}", settings(variant), variant.why);
+    }
+    let in_the_table = ["kubernetes", "cri-o", "containerd", "containerd-1", "agent-sandbox"];
     let others: Vec<String> = pins
         .components
         .iter()
@@ -64,6 +106,37 @@ pub(super) fn versions(pins: &str) -> Result<String> {
         .collect();
     let _ = writeln!(table, "\nBeside them: {}.\n", others.join(", "));
     Ok(table)
+}
+
+/// What a minor does with image volumes where nobody sets the gate.
+fn image_volumes(axes: &Axes, minor: &str) -> &'static str {
+    let number = |minor: &str| minor.split_once('.').and_then(|(_, minor)| minor.parse::<u32>().ok()).unwrap_or(0);
+    let stages = axes.gates.get("ImageVolume").into_iter().flatten();
+    match stages.filter(|stage| number(&stage.since) <= number(minor)).last() {
+        None => "no",
+        Some(stage) if stage.locked => "always",
+        Some(stage) if stage.default => "on",
+        Some(_) => "off",
+    }
+}
+
+/// How a variant differs, in words.
+fn settings(variant: &Variant) -> String {
+    let mut text = format!("Kubernetes {} with {}", variant.kubernetes, variant.runtime);
+    for version in &variant.runtime_version {
+        let _ = write!(text, " {version}");
+    }
+    for release in &variant.agent_sandbox {
+        let _ = write!(text, ", Agent Sandbox {release}");
+    }
+    let word = |on: &bool| if *on { "on" } else { "off" };
+    for (gate, on) in &variant.gates {
+        let _ = write!(text, ", `{gate}` {}", word(on));
+    }
+    for (gate, on) in &variant.kubelet_gates {
+        let _ = write!(text, ", `{gate}` {} in the kubelet", word(on));
+    }
+    text
 }
 
 /// The page of the faults.
@@ -140,11 +213,15 @@ mod tests {
     #[test]
     fn the_versions_come_from_the_pins() {
         let table = versions(
-            "axes:\n  kubernetes: [{minor: '1.30', kubernetes: 1.30.1, criO: 1.30.2}]\n  agentSandbox: [1.0.3, 0.5.6]\n\
+            "axes:\n  kubernetes:\n  - {minor: '1.30', kubernetes: 1.30.1, criO: 1.30.2}\n  - {minor: '1.36', kubernetes: 1.36.1, containerd: [2.2.1, 2.3.1]}\n  \
+             agentSandbox: [1.0.3, 0.5.6]\n  gates: {ImageVolume: [{since: '1.31', default: false}, {since: '1.36', default: true, locked: true}]}\n  \
+             variants: [{kubernetes: '1.36', runtime: containerd, kubeletGates: {Some: false}, why: because}]\n\
              components:\n  etcd: {title: etcd, default: 3.6.16, more: 1}\n  cri-o: {title: CRI-O, default: 1.30.2}\n",
         )
         .unwrap();
-        assert!(table.contains("| 1.30 (1.30.1) | CRI-O 1.30.2 | 1.0.3, 0.5.6 |"), "{table}");
+        assert!(table.contains("| 1.30 (1.30.1) | 1.30.2 | - | no |"), "{table}");
+        assert!(table.contains("| 1.36 (1.36.1) | - | 2.2.1, 2.3.1 | always |"), "{table}");
+        assert!(table.contains("- Kubernetes 1.36 with containerd, `Some` off in the kubelet: because\n"), "{table}");
         assert!(table.contains("Beside them: etcd 3.6.16."), "{table}");
     }
 

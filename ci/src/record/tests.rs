@@ -15,6 +15,8 @@ fn instance(steps: Vec<Step>) -> ScenarioInstance {
         tags: vec![SMOKE.to_owned()],
         faults: Vec::new(),
         parameters: serde_json::from_value(json!({"registry": "plain"})).unwrap(),
+        applies: None,
+        alone: false,
         unsupported: Vec::new(),
         steps,
         expect: Vec::new(),

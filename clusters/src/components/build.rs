@@ -116,7 +116,9 @@ pub(super) async fn build(
 
 /// A `go` command in the module's directory, with the settings that make a build repeatable.
 pub(super) fn go(module: &Utf8Path, build: &BuildPin) -> Process {
-    Process::new("go")
+    // Clusters may run beside a build, and their deadlines do not wait for it.
+    Process::new("nice")
+        .args(["-n", "10", "go"])
         .current_dir(module)
         .env("CGO_ENABLED", if build.cgo { "1" } else { "0" })
         // Settings of the user's that would change the result.

@@ -25,6 +25,7 @@ pub(super) struct Inherited {
 #[serde(rename_all = "PascalCase")]
 struct ModuleDownload {
     go_mod: Option<Utf8PathBuf>,
+    dir: Option<Utf8PathBuf>,
 }
 
 /// Writes the lock of one version into `directory`.
@@ -40,7 +41,8 @@ pub(super) async fn lock(
     if pin.build.programs.values().any(|package| package == ".") {
         provide_main(family, directory)?;
     }
-    let inherited = inherited(&own_manifest(&pin.build.module, version).await?);
+    let own = own_module(&pin.build.module, version).await?;
+    let inherited = inherited(&own.manifest);
     let staging = match &pin.build.staging {
         Some(staging) => {
             Some(template.expand(staging).map_err(|_| LockError::Version { version: version.to_owned() })?)
@@ -49,10 +51,8 @@ pub(super) async fn lock(
     };
     let text = manifest(pin, name, version, &inherited, staging.as_deref());
     fs_err::write(directory.join("go.mod"), text)?;
-    match fs_err::remove_file(directory.join("go.sum")) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
-        _ => {}
-    }
+    // Its own sums come first: they were verified with the module, and have modules that the checksum database lacks.
+    fs_err::write(directory.join("go.sum"), own.sums)?;
     go(directory).args(["mod", "tidy"]).run().await?;
     Ok(())
 }
@@ -130,16 +130,28 @@ pub(super) fn inherited(text: &str) -> Inherited {
     inherited
 }
 
-/// The component's own `go.mod`, through the module mirror.
-async fn own_manifest(module: &str, version: &str) -> Result<String, LockError> {
+/// What a component's own module says.
+struct OwnModule {
+    /// Its `go.mod`.
+    manifest: String,
+    /// Its `go.sum`; empty where it has none.
+    sums: String,
+}
+
+/// The component's own module, through the module mirror.
+async fn own_module(module: &str, version: &str) -> Result<OwnModule, LockError> {
     // Outside of any module, so that nothing but this one module is looked at.
     let answer =
         go(Utf8Path::new("/")).args(["mod", "download", "-json", &format!("{module}@v{version}")]).run().await?.stdout;
-    let path = serde_json::from_str::<ModuleDownload>(&answer).ok().and_then(|download| download.go_mod);
-    match path {
-        Some(path) => Ok(fs_err::read_to_string(path)?),
-        None => Err(LockError::Answer { module: module.to_owned(), answer }),
-    }
+    let Some(ModuleDownload { go_mod: Some(manifest), dir: Some(directory) }) = serde_json::from_str(&answer).ok()
+    else {
+        return Err(LockError::Answer { module: module.to_owned(), answer });
+    };
+    let sums = match fs_err::read_to_string(directory.join("go.sum")) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        read => read?,
+    };
+    Ok(OwnModule { manifest: fs_err::read_to_string(manifest)?, sums })
 }
 
 fn go(directory: &Utf8Path) -> Process {

@@ -6,7 +6,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::template::Template;
+use super::{axes::Axes, template::Template};
 
 /// The schema that this reads.
 const SCHEMA: &str = "sandproof.pins/v1";
@@ -23,43 +23,6 @@ pub struct Pins {
     pub components: BTreeMap<String, ComponentPin>,
     /// Debian packages that the host needs.
     pub packages: Vec<PinnedPackage>,
-}
-
-/// The pinned axes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Axes {
-    /// Kubernetes minors, oldest first, each with what it is run with.
-    pub kubernetes: Vec<KubernetesAxis>,
-    /// Agent Sandbox releases, oldest first.
-    pub agent_sandbox: Vec<String>,
-    /// What a run takes where it is told nothing.
-    pub defaults: Defaults,
-}
-
-/// One Kubernetes minor.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct KubernetesAxis {
-    /// The minor, such as `1.36`.
-    pub minor: String,
-    /// The patch release of it that is run.
-    pub kubernetes: String,
-    /// The CRI-O release that it is run with; none where no release of CRI-O serves it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cri_o: Option<String>,
-}
-
-/// What a run takes where it is told nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Defaults {
-    /// The Kubernetes minor.
-    pub kubernetes: String,
-    /// The container runtime.
-    pub runtime: String,
-    /// The Agent Sandbox release.
-    pub agent_sandbox: String,
 }
 
 /// A Debian package that the host needs.
@@ -212,11 +175,6 @@ impl Pins {
         self.components.get(name)
     }
 
-    /// What is pinned for a Kubernetes minor, such as `1.36`.
-    pub fn kubernetes(&self, minor: &str) -> Option<&KubernetesAxis> {
-        self.axes.kubernetes.iter().find(|axis| axis.minor == minor)
-    }
-
     pub(super) fn parse(text: &str, path: &Utf8Path) -> Result<Self, PinsError> {
         let options = serde_saphyr::options! { legacy_octal_numbers: true };
         let pins: Self = serde_saphyr::from_str_with_options(text, options)
@@ -234,26 +192,8 @@ impl Pins {
         let pinned = |component: &str, version: &str| {
             self.component(component).is_some_and(|pin| pin.versions.iter().any(|known| known == version))
         };
-        for axis in &self.axes.kubernetes {
-            if !axis.kubernetes.starts_with(&format!("{}.", axis.minor)) {
-                return Some(format!("{} is no release of {}", axis.kubernetes, axis.minor));
-            }
-            if !pinned("kubernetes", &axis.kubernetes) {
-                return Some(format!("the axis has kubernetes {}, which is not pinned", axis.kubernetes));
-            }
-            if let Some(version) = axis.cri_o.as_deref().filter(|version| !pinned("cri-o", version)) {
-                return Some(format!("the axis has cri-o {version}, which is not pinned"));
-            }
-        }
-        if let Some(version) = self.axes.agent_sandbox.iter().find(|version| !pinned("agent-sandbox", version)) {
-            return Some(format!("the axis has agent-sandbox {version}, which is not pinned"));
-        }
-        let defaults = &self.axes.defaults;
-        if self.kubernetes(&defaults.kubernetes).is_none() {
-            return Some(format!("the default minor {} is not on the axis", defaults.kubernetes));
-        }
-        if !self.axes.agent_sandbox.contains(&defaults.agent_sandbox) {
-            return Some(format!("the default agent-sandbox {} is not on the axis", defaults.agent_sandbox));
+        if let Some(contradiction) = self.axes.contradiction(pinned) {
+            return Some(contradiction);
         }
         self.components
             .iter()

@@ -68,11 +68,22 @@ fn kubernetes_reports_its_version() {
 
 #[rstest]
 #[case("schema: sandproof.pins/v1", "schema: sandproof.pins/v9", "its schema is `sandproof.pins/v9`")]
-#[case("kubernetes: 1.36.4\n", "kubernetes: 1.35.4\n", "1.35.4 is no release of 1.36")]
-#[case("kubernetes: 1.36.4\n", "kubernetes: 1.36.5\n", "kubernetes 1.36.5, which is not pinned")]
+#[case("kubernetes: 1.36.4,", "kubernetes: 1.35.4,", "1.35.4 is no release of 1.36")]
+#[case("kubernetes: 1.36.4,", "kubernetes: 1.36.5,", "kubernetes 1.36.5, which is not pinned")]
 #[case("criO: 1.36.3", "criO: 1.36.9", "cri-o 1.36.9, which is not pinned")]
-#[case("agentSandbox: [1.0.3]", "agentSandbox: [1.0.4]", "agent-sandbox 1.0.4, which is not pinned")]
-#[case("kubernetes: \"1.36\"", "kubernetes: \"1.35\"", "the default minor 1.35 is not on the axis")]
+#[case("containerd: [1.7.30]", "containerd: [1.7.31]", "containerd 1.7.31, which is not pinned")]
+#[case("agentSandbox: [0.4.6, 0.5.6,", "agentSandbox: [0.4.6, 0.5.7,", "agent-sandbox 0.5.7, which is not pinned")]
+#[case(
+    "defaults:\n    kubernetes: \"1.36\"",
+    "defaults:\n    kubernetes: \"1.38\"",
+    "the default minor 1.38 is not on the axis"
+)]
+#[case(
+    "gates: {ImageVolume: false}",
+    "gates: {ImageVolumes: false}",
+    "nothing is known of the feature gate `ImageVolumes`"
+)]
+#[case("runtimeVersion: 1.34.0", "runtimeVersion: 1.34.1", "cri-o 1.34.1 is not pinned")]
 #[case("default: 1.4.3", "default: 1.4.4", "runc: its default 1.4.4 is not among its versions")]
 #[case("programs: [runc]", "programs: [runc, other]", "its build does not make `other`")]
 #[case("runc.{arch}", "runc.{platform}", "unknown placeholder `{platform}`")]

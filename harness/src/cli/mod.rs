@@ -271,21 +271,25 @@ pub(crate) enum ComponentsCommand {
     /// Obtain components from the cache, a mirror, the official download or a build
     #[command(visible_alias = "fetch")]
     Build {
-        /// Their names; all of them when none is given
+        /// Which: NAME, or NAME@VERSION for another version than the default one; all defaults when none is given
+        #[arg(value_name = "NAME[@VERSION]")]
         names: Vec<String>,
+        /// Every version that the cells of the matrix need
+        #[arg(long, conflicts_with = "names")]
+        every: bool,
     },
     /// Compare every cached file with the checksum that was recorded for it
     Verify,
     /// Write the Go module files of a pinned version again
     Lock {
-        /// The component
+        /// The component, and a version that need not be pinned yet
+        #[arg(value_name = "NAME[@VERSION]")]
         name: String,
-        /// The version; the pinned one when not given
-        version: Option<String>,
     },
     /// Print the path of one program of a component
     Path {
         /// The component
+        #[arg(value_name = "NAME[@VERSION]")]
         name: String,
         /// The program
         program: String,
@@ -339,4 +343,16 @@ pub(crate) struct BenchArguments {
     /// How often each measurement is taken
     #[arg(long, default_value_t = 3, env = "SANDPROOF_BENCH_RUNS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) runs: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Cli;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
 }

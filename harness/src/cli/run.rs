@@ -6,10 +6,10 @@ use clap::{Args, ValueEnum};
 /// A named selection of cells and scenarios.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Profile {
-    /// The newest native cell, the smoke scenarios
+    /// The default cell, the smoke scenarios
     #[default]
     Smoke,
-    /// What a pull request should pass
+    /// The oldest cell, the newest one, and one with image volumes switched off; every scenario
     Pr,
     /// Every cell, every scenario
     Full,
@@ -39,6 +39,15 @@ pub(crate) struct SelectionArguments {
     /// Only cells that match, for example 'kubernetes>=1.35 && runtime==cri-o'
     #[arg(long, env = "SANDPROOF_CELL", value_name = "EXPR")]
     pub(crate) cell: Option<String>,
+    /// A cell of one's own, beside those of the pins: 'kubernetes=1.34 runtime=containerd@2.2 gates.ImageVolume=on'
+    ///
+    /// Keys are kubernetes, runtime, agentSandbox, gates.NAME and kubeletGates.NAME; what is not given is the default.
+    /// Only pinned releases can be had; a minor or a series stands for its newest one.
+    #[arg(long = "custom-cell", env = "SANDPROOF_CUSTOM_CELL", value_name = "SETTINGS")]
+    pub(crate) custom_cells: Vec<String>,
+    /// Allow a custom cell whose versions are outside of what their projects support together; reports mark it
+    #[arg(long, env = "SANDPROOF_ALLOW_SKEW")]
+    pub(crate) allow_skew: bool,
     /// Only scenarios that match, for example PS-07 or 'id ~ "^PS-"'
     #[arg(long, env = "SANDPROOF_SCENARIO", value_name = "EXPR")]
     pub(crate) scenario: Option<String>,
@@ -71,7 +80,10 @@ pub(crate) struct RunArguments {
     /// Deploy the reference driver with this fault switched on
     #[arg(long, env = "SANDPROOF_FAULT", value_name = "NAME")]
     pub(crate) fault: Option<String>,
-    /// Scenarios that run side by side; chosen by the host's cores when not given
+    /// Cells that run at once; chosen by the host's size when not given, see `doctor`
+    #[arg(long, env = "SANDPROOF_CELLS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) cells: Option<u16>,
+    /// Scenarios of each cell that run side by side; chosen by the host's cores when not given
     #[arg(long, short, env = "SANDPROOF_JOBS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) jobs: Option<u16>,
     /// Attempts for a red scenario; a pass after the first is flaky, never a plain pass

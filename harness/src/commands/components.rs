@@ -1,5 +1,6 @@
 //! `components`.
 
+use sandproof_clusters::components::{Component, ComponentPin, Store, nearest};
 use sandproof_reports::ExitCode;
 use tokio_util::sync::CancellationToken;
 
@@ -20,23 +21,23 @@ pub(crate) async fn components(global: &GlobalArguments, command: ComponentsComm
     let paths = Paths::find()?;
     match command {
         ComponentsCommand::List { json } => list::components(&paths, global, json)?,
-        ComponentsCommand::Build { names } => build(&paths, global, names).await?,
+        ComponentsCommand::Build { names, every } => build(&paths, global, names, every).await?,
         ComponentsCommand::Verify => return verify(&paths, global).await,
-        ComponentsCommand::Lock { name, version } => {
+        ComponentsCommand::Lock { name } => {
             let store = provision::store(&paths, &global.sources)?;
-            let version = match version {
-                Some(version) => version,
-                None => pinned(&store, &name)?,
+            let (name, version) = match name.split_once('@') {
+                Some((name, version)) => (name, version.trim_start_matches('v').to_owned()),
+                None => (name.as_str(), pin(&store, &name)?.default.clone()),
             };
             let directory = store
-                .lock(&name, &version)
+                .lock(name, &version)
                 .await
                 .map_err(|error| Failure::environment(format!("lock {name} {version}"), error))?;
             terminal::result(directory.as_str());
         }
         ComponentsCommand::Path { name, program } => {
-            pinned(&provision::store(&paths, &global.sources)?, &name)?;
-            let component = obtain(&paths, global, &[(name.as_str(), None)]).await?.remove(0);
+            let (name, version) = pinned(&provision::store(&paths, &global.sources)?, &name)?;
+            let component = obtain(&paths, global, &[(&name, Some(&version))]).await?.remove(0);
             let path = component.file(&program).map_err(|error| {
                 Failure::usage(error.to_string(), "`sandproof components list` names the components")
             })?;
@@ -46,13 +47,22 @@ pub(crate) async fn components(global: &GlobalArguments, command: ComponentsComm
     Ok(ExitCode::CONFORMANT)
 }
 
-async fn build(paths: &Paths, global: &GlobalArguments, names: Vec<String>) -> Result<(), Failure> {
+async fn build(paths: &Paths, global: &GlobalArguments, names: Vec<String>, every: bool) -> Result<(), Failure> {
     let store = provision::store(paths, &global.sources)?;
-    let names = if names.is_empty() { store.pins().components.keys().cloned().collect() } else { names };
-    for name in &names {
-        pinned(&store, name)?;
-    }
-    let wanted: Vec<(&str, Option<&str>)> = names.iter().map(|name| (name.as_str(), None)).collect();
+    let wanted: Vec<(String, String)> = match (every, names.is_empty()) {
+        (true, _) => {
+            let versions = |(name, pin): (&String, &ComponentPin)| -> Vec<(String, String)> {
+                pin.versions.iter().map(|version| (name.clone(), version.clone())).collect()
+            };
+            store.pins().components.iter().flat_map(versions).collect()
+        }
+        (false, true) => {
+            store.pins().components.iter().map(|(name, pin)| (name.clone(), pin.default.clone())).collect()
+        }
+        (false, false) => names.iter().map(|name| pinned(&store, name)).collect::<Result<_, _>>()?,
+    };
+    let wanted: Vec<(&str, Option<&str>)> =
+        wanted.iter().map(|(name, version)| (name.as_str(), Some(version.as_str()))).collect();
     for component in obtain(paths, global, &wanted).await? {
         terminal::result(&format!("{} {} {}", component.name, component.version, component.directory));
     }
@@ -63,7 +73,7 @@ async fn obtain(
     paths: &Paths,
     global: &GlobalArguments,
     wanted: &[(&str, Option<&str>)],
-) -> Result<Vec<sandproof_clusters::components::Component>, Failure> {
+) -> Result<Vec<Component>, Failure> {
     let store = provision::store(paths, &global.sources)?;
     let (events, pump) = Events::start(vec![Box::new(Progress::new(global.verbose))]);
     let cancelled = CancellationToken::new();
@@ -95,9 +105,30 @@ async fn verify(paths: &Paths, global: &GlobalArguments) -> Result<ExitCode, Fai
     Ok(if sound { ExitCode::CONFORMANT } else { ExitCode::ENVIRONMENT })
 }
 
-fn pinned(store: &sandproof_clusters::components::Store, name: &str) -> Result<String, Failure> {
+/// The component and the version that `NAME` or `NAME@VERSION` means.
+/// A version that is not pinned is never replaced by another one in silence; the nearest is offered.
+fn pinned(store: &Store, wanted: &str) -> Result<(String, String), Failure> {
+    let (name, version) = match wanted.split_once('@') {
+        Some((name, version)) => (name, Some(version.trim_start_matches('v'))),
+        None => (wanted, None),
+    };
+    let pin = pin(store, name)?;
+    let version = version.unwrap_or(&pin.default);
+    if pin.versions.iter().any(|known| known == version) {
+        return Ok((name.to_owned(), version.to_owned()));
+    }
+    let offer = match nearest(version, pin.versions.iter().map(String::as_str)) {
+        Some(nearest) => {
+            format!("the nearest that is pinned: {name}@{nearest}; all of them: {}", pin.versions.join(", "))
+        }
+        None => "nothing of it is pinned".to_owned(),
+    };
+    Err(Failure::usage(format!("{name} {version} is not pinned in clusters/pins.yaml"), offer))
+}
+
+fn pin<'a>(store: &'a Store, name: &str) -> Result<&'a ComponentPin, Failure> {
     let pins = store.pins();
-    pins.component(name).map(|pin| pin.default.clone()).ok_or_else(|| {
+    pins.component(name).ok_or_else(|| {
         let names: Vec<&str> = pins.components.keys().map(String::as_str).collect();
         Failure::usage(format!("there is no component `{name}`"), format!("the components are: {}", names.join(", ")))
     })

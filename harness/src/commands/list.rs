@@ -10,7 +10,7 @@ use crate::{
     cli::{GlobalArguments, ListArguments, ListSubject, PlanArguments},
     failure::Failure,
     paths::Paths,
-    plan::{self, Plan, profile_name},
+    plan::{self, Plan, PlannedCell, profile_name},
     provision, terminal,
 };
 
@@ -38,15 +38,16 @@ pub(crate) fn plan(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
         }))?;
         return Ok(ExitCode::CONFORMANT);
     }
-    let mut cells = table(["CELL", "KUBERNETES", "RUNTIME", "PROVIDER", "AGENT SANDBOX", "RESULTS"]);
+    let mut cells = table(["CELL", "KUBERNETES", "RUNTIME", "AGENT SANDBOX", "GATES", "RESULTS", "MARK"]);
     for (position, cell) in plan.cells.iter().enumerate() {
         cells.add_row([
             cell.id.clone(),
             cell.kubernetes.clone(),
             format!("{} {}", cell.runtime, cell.runtime_version),
-            cell.provider.clone(),
             format!("v{}", cell.agent_sandbox),
+            cell.gate_text(),
             plan.scenarios_of(position).len().to_string(),
+            mark(cell),
         ]);
     }
     let mut scenarios = table(["SCENARIO", "TITLE"]);
@@ -103,13 +104,19 @@ fn cells(paths: &Paths, json: bool) -> Result<(), Failure> {
     if json {
         return terminal::json(&cells);
     }
-    let mut rows = table(["CELL", "KUBERNETES", "RUNTIME", "PROVIDER", "AGENT SANDBOX"]);
+    let mut rows = table(["CELL", "KUBERNETES", "RUNTIME", "AGENT SANDBOX", "WHY", "MARK"]);
     for cell in cells {
         let runtime = format!("{} {}", cell.runtime, cell.runtime_version);
-        rows.add_row([cell.id, cell.kubernetes, runtime, cell.provider, format!("v{}", cell.agent_sandbox)]);
+        let mark = mark(&cell);
+        rows.add_row([cell.id, cell.kubernetes, runtime, format!("v{}", cell.agent_sandbox), cell.why, mark]);
     }
     terminal::result(&rows.to_string());
     Ok(())
+}
+
+/// What a reader has to know of a cell before its results.
+fn mark(cell: &PlannedCell) -> String {
+    cell.skew.as_ref().map(|skew| format!("skew: {skew}")).unwrap_or_default()
 }
 
 fn scenarios(paths: &Paths, arguments: &ListArguments) -> Result<(), Failure> {

@@ -1,23 +1,24 @@
 //! `repro`: one result of a report again, on a cluster that stays.
 
 use camino::Utf8PathBuf;
-use sandproof_reports::ExitCode;
+use sandproof_reports::{Axes, Cell, ExitCode};
 
 use super::report;
 use crate::{
     cli::{GlobalArguments, Profile, ReproArguments, RunArguments, SelectionArguments},
     failure::Failure,
-    terminal,
+    paths::Paths,
+    plan, terminal,
 };
 
 /// Finds the result in its report and runs exactly that cell and that scenario.
 pub(crate) async fn repro(global: &GlobalArguments, arguments: &ReproArguments) -> Result<ExitCode, Failure> {
     let (path, cell, key) = parse(&arguments.target)?;
     let record = report::read(&path)?;
-    let found = record.results().find(|(found, result)| found.id == cell && key_of(result) == key);
-    let Some((_, result)) = found else {
+    let found = record.results().find(|(found, result)| found.id == cell && result.key() == key);
+    let Some((Cell { axes, .. }, result)) = found else {
         let known: Vec<String> =
-            record.results().map(|(cell, result)| format!("{}/{}", cell.id, key_of(result))).collect();
+            record.results().map(|(cell, result)| format!("{}/{}", cell.id, result.key())).collect();
         return Err(Failure::usage(
             format!("{path} has no result {cell}/{key}"),
             format!("it has: {}", known.join(", ")),
@@ -25,13 +26,16 @@ pub(crate) async fn repro(global: &GlobalArguments, arguments: &ReproArguments) 
     };
     terminal::progress(&format!("{cell} {key} was {} in that report", result.verdict));
     let fault = fault(&record.run.argv);
+    let known = plan::cells(&plan::load_pins(&Paths::find()?)?).iter().any(|planned| planned.id == cell);
+    let selection = SelectionArguments { profile: Profile::Full, scenario: Some(key), ..SelectionArguments::default() };
+    let selection = if known {
+        SelectionArguments { cell: Some(cell), ..selection }
+    } else {
+        // It was put together on the command line: its axes say how.
+        SelectionArguments { custom_cells: vec![settings(axes)], allow_skew: axes.skew.is_some(), ..selection }
+    };
     let run = RunArguments {
-        selection: SelectionArguments {
-            profile: Profile::Full,
-            cell: Some(cell),
-            scenario: Some(key),
-            ..SelectionArguments::default()
-        },
+        selection,
         subject: "reference".to_owned(),
         fault,
         keep: arguments.keep,
@@ -56,20 +60,18 @@ fn parse(target: &str) -> Result<(Utf8PathBuf, String, String), Failure> {
         })
 }
 
-/// A result's scenario with its parameters, as reports and plans write it.
-pub(crate) fn key_of(result: &sandproof_reports::CaseResult) -> String {
-    if result.params.is_empty() {
-        return result.scenario.clone();
+/// The settings of `--custom-cell` that make a cell with these axes again.
+fn settings(axes: &Axes) -> String {
+    let mut words = vec![
+        format!("kubernetes={}", axes.kubernetes),
+        format!("runtime={}", axes.runtime.replace(' ', "@")),
+        format!("agentSandbox={}", axes.agent_sandbox),
+    ];
+    let groups = [("gates", &axes.gates), ("kubeletGates", &axes.kubelet_gates)];
+    for (group, gates) in groups {
+        words.extend(gates.iter().map(|(gate, on)| format!("{group}.{gate}={on}")));
     }
-    let pairs: Vec<String> = result
-        .params
-        .iter()
-        .map(|(name, value)| match value {
-            serde_json::Value::String(text) => format!("{name}={text}"),
-            other => format!("{name}={other}"),
-        })
-        .collect();
-    format!("{}[{}]", result.scenario, pairs.join(","))
+    words.join(" ")
 }
 
 /// A report that was made with a fault is reproduced with it.
@@ -92,6 +94,22 @@ mod tests {
         assert_eq!(report, "out/a#b/report.json");
         assert_eq!(cell, "k1.36-crio1.36-native");
         assert_eq!(scenario, "PS-02[registry=plain]");
+    }
+
+    #[test]
+    fn a_custom_cell_is_put_together_again() {
+        let axes = Axes {
+            kubernetes: "1.34.10".to_owned(),
+            runtime: "containerd 2.2.8".to_owned(),
+            agent_sandbox: "v0.5.6".to_owned(),
+            gates: [("ImageVolume".to_owned(), true)].into(),
+            kubelet_gates: [("ImageVolume".to_owned(), false)].into(),
+            ..Axes::default()
+        };
+        assert_eq!(
+            settings(&axes),
+            "kubernetes=1.34.10 runtime=containerd@2.2.8 agentSandbox=v0.5.6 gates.ImageVolume=true kubeletGates.ImageVolume=false"
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@ go 1.25.0
 tool github.com/cri-o/cri-o/cmd/crio
 
 require (
-	capnproto.org/go/capnp/v3 v3.1.0-alpha.2 // indirect
+	capnproto.org/go/capnp/v3 v3.1.0-alpha.1 // indirect
 	cyphar.com/go-pathrs v0.2.1 // indirect
 	dario.cat/mergo v1.0.2 // indirect
 	github.com/BurntSushi/toml v1.6.0 // indirect
@@ -207,12 +207,12 @@ require (
 	google.golang.org/protobuf v1.36.11 // indirect
 	gopkg.in/inf.v0 v0.9.1 // indirect
 	gopkg.in/yaml.v3 v3.0.1 // indirect
-	k8s.io/api v0.35.0 // indirect
-	k8s.io/apimachinery v0.35.0 // indirect
+	k8s.io/api v0.35.0-rc.0 // indirect
+	k8s.io/apimachinery v0.35.0-rc.0 // indirect
 	k8s.io/apiserver v0.35.0-rc.0 // indirect
-	k8s.io/client-go v0.35.0 // indirect
-	k8s.io/component-base v0.35.0 // indirect
-	k8s.io/cri-api v0.35.0 // indirect
+	k8s.io/client-go v0.35.0-rc.0 // indirect
+	k8s.io/component-base v0.35.0-rc.0 // indirect
+	k8s.io/cri-api v0.35.0-rc.0 // indirect
 	k8s.io/cri-client v0.35.0-rc.0 // indirect
 	k8s.io/klog/v2 v2.130.1 // indirect
 	k8s.io/kube-openapi v0.0.0-20250910181357-589584f1c912 // indirect
@@ -227,8 +227,4 @@ require (
 	tags.cncf.io/container-device-interface/specs-go v1.1.0 // indirect
 )
 
-replace (
-	github.com/checkpoint-restore/go-criu/v8 => github.com/checkpoint-restore/go-criu/v8 v8.2.0
-	github.com/containers/conmon-rs => github.com/containers/conmon-rs v0.7.3
-	k8s.io/cri-client => k8s.io/cri-client v0.35.0
-)
+replace github.com/checkpoint-restore/go-criu/v8 => github.com/checkpoint-restore/go-criu/v8 v8.2.0
