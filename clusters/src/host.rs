@@ -4,9 +4,11 @@
 //! The probe only reads. [`install_packages`] is the one thing here that changes the host.
 
 mod capabilities;
+mod capacity;
 mod cgroups;
 mod needs;
 mod packages;
+mod room;
 mod system;
 
 use std::collections::BTreeMap;
@@ -17,6 +19,7 @@ use serde::Serialize;
 pub(crate) use self::system::architecture;
 pub use self::{
     capabilities::{Capabilities, Capability},
+    capacity::{Capacity, CellNeeds, Limit, Resource, Room, capacity},
     cgroups::{CgroupHierarchy, CgroupLayout},
     needs::{Missing, Purpose},
     packages::{InstallError, install_packages},

@@ -1,4 +1,4 @@
-//! The native provider: a real single-node Kubernetes and CRI-O cluster as processes of this host,
+//! The native provider: a real single-node Kubernetes cluster with CRI-O or containerd, as processes of this host,
 //! in network, mount, control-group, PID, UTS and IPC namespaces of its own.
 //!
 //! [`prepare`] makes the namespaces and the link to the host, so that a registry can listen on the
@@ -22,6 +22,7 @@ pub(crate) mod plan;
 mod runtime;
 mod start;
 pub(crate) mod teardown;
+mod usage;
 
 use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
 
@@ -34,6 +35,7 @@ pub use self::{
     isolation::{PreparedCluster, prepare},
     network::is_link_name,
     plan::{ComponentDeath, Milestone},
+    usage::Usage,
 };
 use crate::host::Host;
 pub use crate::ledger::{
@@ -73,6 +75,8 @@ pub struct ClusterRequest {
     pub kubernetes_version: String,
     /// Feature gates for the API server, the controller manager, the scheduler and the kubelet.
     pub feature_gates: BTreeMap<String, bool>,
+    /// Feature gates of the kubelet alone; each wins over the one of the same name above.
+    pub kubelet_gates: BTreeMap<String, bool>,
     /// The programs it is made of.
     pub programs: Programs,
     /// The probed host.
@@ -98,14 +102,10 @@ pub struct Programs {
     pub kubelet: Utf8PathBuf,
     /// The Service proxy.
     pub kube_proxy: Utf8PathBuf,
-    /// CRI-O.
-    pub crio: Utf8PathBuf,
-    /// CRI-O's program that pins namespaces.
-    pub pinns: Utf8PathBuf,
+    /// The container runtime.
+    pub runtime: RuntimePrograms,
     /// The OCI runtime.
     pub runc: Utf8PathBuf,
-    /// The container monitor.
-    pub conmon: Utf8PathBuf,
     /// The directory with the CNI plugins `bridge`, `host-local`, `loopback` and `portmap`.
     pub cni_plugins: Utf8PathBuf,
     /// The cluster's DNS server.
@@ -116,12 +116,35 @@ pub struct Programs {
     pub oci_runtime: Utf8PathBuf,
 }
 
+/// A container runtime with the programs of its own that it calls.
+#[derive(Debug, Clone)]
+pub enum RuntimePrograms {
+    /// CRI-O.
+    CriO {
+        /// CRI-O itself.
+        crio: Utf8PathBuf,
+        /// Its program that pins namespaces.
+        pinns: Utf8PathBuf,
+        /// The container monitor.
+        conmon: Utf8PathBuf,
+    },
+    /// containerd.
+    Containerd {
+        /// Its version, such as `2.3.5`, which decides what its configuration looks like.
+        version: String,
+        /// containerd itself.
+        containerd: Utf8PathBuf,
+        /// The shim that holds the containers of a pod, `containerd-shim-runc-v2`.
+        shim: Utf8PathBuf,
+    },
+}
+
 /// What the node needs to know before it starts.
 #[derive(Debug, Clone)]
 pub struct NodeSettings {
     /// The registries that it pulls from.
     pub registries: Vec<NodeRegistry>,
-    /// Reference of the pause image; CRI-O pulls it without credentials.
+    /// Reference of the pause image; the runtime pulls it without credentials.
     pub pause_image: String,
 }
 
@@ -136,18 +159,15 @@ pub struct NodeRegistry {
 
 impl Programs {
     /// Every program with its name and path.
-    pub(crate) fn all(&self) -> [(&'static str, &Utf8Path); 17] {
-        [
+    pub(crate) fn all(&self) -> Vec<(&'static str, &Utf8Path)> {
+        let mut all = vec![
             ("etcd", self.etcd.as_path()),
             ("kube-apiserver", &self.kube_apiserver),
             ("kube-controller-manager", &self.kube_controller_manager),
             ("kube-scheduler", &self.kube_scheduler),
             ("kubelet", &self.kubelet),
             ("kube-proxy", &self.kube_proxy),
-            ("crio", &self.crio),
-            ("pinns", &self.pinns),
             ("runc", &self.runc),
-            ("conmon", &self.conmon),
             ("the CNI plugin bridge", &self.cni_plugins),
             ("the CNI plugin host-local", &self.cni_plugins),
             ("the CNI plugin loopback", &self.cni_plugins),
@@ -155,6 +175,20 @@ impl Programs {
             ("coredns", &self.coredns),
             ("sandproof-cluster-init", &self.cluster_init),
             ("sandproof-oci-runtime", &self.oci_runtime),
-        ]
+        ];
+        all.extend(self.runtime.all());
+        all
+    }
+}
+
+impl RuntimePrograms {
+    /// Every program with its name and path.
+    fn all(&self) -> Vec<(&'static str, &Utf8Path)> {
+        match self {
+            Self::CriO { crio, pinns, conmon } => vec![("crio", crio), ("pinns", pinns), ("conmon", conmon)],
+            Self::Containerd { containerd, shim, .. } => {
+                vec![("containerd", containerd), ("containerd-shim-runc-v2", shim)]
+            }
+        }
     }
 }

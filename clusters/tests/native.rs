@@ -1,7 +1,8 @@
 //! Native clusters on this host. They need root; without it the tests pass by saying so.
 //!
-//! Most use stand-ins for the components: what is tested is what holds them. A real cluster comes up
-//! too when `SANDPROOF_TEST_COMPONENTS` names a directory with a directory for each component.
+//! Most use stand-ins for the components: what is tested is what holds them. Real clusters come up
+//! too when `SANDPROOF_TEST_COMPONENTS` names a directory with a directory for each component; a
+//! runtime that has none there is skipped.
 
 #![expect(
     clippy::unwrap_used,
@@ -12,10 +13,13 @@
 use std::{collections::BTreeMap, os::unix::fs::PermissionsExt, time::Duration};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use rstest::rstest;
 use sandproof_clusters::{
+    components::Pins,
     host::Host,
     native::{
-        self, ClusterRequest, Entry, Milestone, NodeSettings, PreparedCluster, Programs, ProviderError, SweepReport,
+        self, ClusterRequest, Entry, Milestone, NodeSettings, PreparedCluster, Programs, ProviderError,
+        RuntimePrograms, SweepReport,
     },
 };
 
@@ -63,10 +67,12 @@ impl Scene {
                 kube_scheduler: sleeper("kube-scheduler"),
                 kubelet: sleeper("kubelet"),
                 kube_proxy: sleeper("kube-proxy"),
-                crio: sleeper("crio"),
-                pinns: sleeper("pinns"),
+                runtime: RuntimePrograms::CriO {
+                    crio: sleeper("crio"),
+                    pinns: sleeper("pinns"),
+                    conmon: sleeper("conmon"),
+                },
                 runc: sleeper("runc"),
-                conmon: sleeper("conmon"),
                 cni_plugins: self.path.join("cni"),
                 coredns: sleeper("coredns"),
                 cluster_init: env!("CARGO_BIN_EXE_sandproof-cluster-init").into(),
@@ -81,6 +87,7 @@ impl Scene {
             run_id: "test".to_owned(),
             kubernetes_version: "1.36.4".to_owned(),
             feature_gates: BTreeMap::new(),
+            kubelet_gates: BTreeMap::new(),
             programs,
             host: Host::probe(),
             state: self.state(),
@@ -102,6 +109,12 @@ fn stand_in(path: &Utf8Path, script: &str) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(path, format!("#!/bin/sh\n{script}\n")).unwrap();
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// The version of a component that is taken where none is asked for.
+fn pinned(component: &str) -> String {
+    let pins = Pins::load(concat!(env!("CARGO_MANIFEST_DIR"), "/pins.yaml")).unwrap();
+    pins.components[component].default.clone()
 }
 
 fn settings() -> NodeSettings {
@@ -191,6 +204,15 @@ async fn a_component_that_dies_is_named_with_its_last_words() {
 }
 
 #[tokio::test]
+async fn a_component_has_nothing_of_the_callers_environment() {
+    let Some(scene) = Scene::new() else { return };
+    let script = "echo \"from the caller: <$CARGO_MANIFEST_DIR>, its own: <${TMPDIR##*/}>\"; exit 3";
+    let prepared = native::prepare(scene.request("one", script)).await.unwrap();
+    let error = prepared.start(settings()).await.unwrap_err().to_string();
+    assert!(error.contains("from the caller: <>, its own: <temporary>"), "{error}");
+}
+
+#[tokio::test]
 async fn an_api_server_that_does_not_come_up_has_a_deadline() {
     let Some(scene) = Scene::new() else { return };
     let prepared = scene.prepared("one").await.with_deadline(Duration::from_secs(1));
@@ -236,20 +258,32 @@ async fn down_removes_by_name() {
 async fn a_missing_program_is_named_before_anything_is_made() {
     let Some(scene) = Scene::new() else { return };
     let mut request = scene.request("one", "exit 0");
-    request.programs.crio = "/nonexistent/crio".into();
+    request.programs.runtime = RuntimePrograms::Containerd {
+        version: String::new(),
+        containerd: request.programs.runc.clone(),
+        shim: "/nonexistent/shim".into(),
+    };
     let error = native::prepare(request).await.unwrap_err().to_string();
-    assert!(error.starts_with("crio is missing: /nonexistent/crio"), "{error}");
+    assert!(error.starts_with("containerd-shim-runc-v2 is missing: /nonexistent/shim"), "{error}");
     assert!(!scene.state().exists());
 }
 
+#[rstest]
+#[case("cri-o")]
+#[case("containerd")]
+#[case("containerd-1")]
 #[tokio::test]
-async fn a_real_cluster_comes_up_and_goes() {
+async fn a_real_cluster_comes_up_and_goes(#[case] runtime: &str) {
     let Some(scene) = Scene::new() else { return };
     let Ok(components) = std::env::var("SANDPROOF_TEST_COMPONENTS") else {
         println!("skipped: SANDPROOF_TEST_COMPONENTS is not set");
         return;
     };
     let component = |path: &str| Utf8PathBuf::from(&components).join(path);
+    if !component(runtime).exists() {
+        println!("skipped: {components} has no {runtime}");
+        return;
+    }
     let mut request = scene.request("real", "");
     request.programs = Programs {
         etcd: component("etcd/etcd"),
@@ -258,10 +292,19 @@ async fn a_real_cluster_comes_up_and_goes() {
         kube_scheduler: component("kubernetes/kube-scheduler"),
         kubelet: component("kubernetes/kubelet"),
         kube_proxy: component("kubernetes/kube-proxy"),
-        crio: component("cri-o/crio"),
-        pinns: component("cri-o/pinns"),
+        runtime: match runtime {
+            "cri-o" => RuntimePrograms::CriO {
+                crio: component("cri-o/crio"),
+                pinns: component("cri-o/pinns"),
+                conmon: Utf8PathBuf::try_from(which::which("conmon").unwrap()).unwrap(),
+            },
+            containerd => RuntimePrograms::Containerd {
+                version: pinned(containerd),
+                containerd: component(containerd).join("containerd"),
+                shim: component(containerd).join("containerd-shim-runc-v2"),
+            },
+        },
         runc: component("runc/runc"),
-        conmon: Utf8PathBuf::try_from(which::which("conmon").unwrap()).unwrap(),
         cni_plugins: component("cni-plugins"),
         coredns: component("coredns/coredns"),
         ..request.programs
@@ -276,7 +319,9 @@ async fn a_real_cluster_comes_up_and_goes() {
     assert_eq!(mode & 0o777, 0o600);
     let logs = scene.path.join("logs");
     cluster.collect_logs(&logs).await.unwrap();
+    let name = if runtime == "cri-o" { "crio" } else { "containerd" };
     assert!(logs.join("components/kubelet.log").exists());
+    assert!(logs.join("components").join(name).with_extension("log").exists());
     let entry = cluster.entry().clone();
     let deletion = cluster.delete().await;
     println!("deleted in {:.3} s", deletion.seconds);

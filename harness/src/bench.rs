@@ -1,5 +1,8 @@
 //! `bench`: measures what the budgets are about, and prints it as JSON.
 
+mod group;
+mod matrix;
+
 use std::{collections::BTreeMap, process::Stdio, time::Instant};
 
 use camino::Utf8Path;
@@ -9,9 +12,15 @@ use sandproof_clusters::{
 };
 use sandproof_reports::{CaseResult, Cell, ExitCode, Record, Verdict};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::{cli::BenchArguments, commands::run::OUT, failure::Failure, paths::Paths, terminal};
+use crate::{
+    cli::{BenchArguments, BenchCommand, GlobalArguments},
+    commands::run::OUT,
+    failure::Failure,
+    paths::Paths,
+    terminal,
+};
 
 /// Results in the report that rendering is measured with.
 const RENDERED_RESULTS: usize = 10_000;
@@ -32,7 +41,10 @@ struct Figure {
 struct Measurements(BTreeMap<String, (&'static str, Vec<f64>)>);
 
 /// Runs the smoke profile several times as a user would, and renders a large report.
-pub(crate) async fn bench(arguments: &BenchArguments) -> Result<ExitCode, Failure> {
+pub(crate) async fn bench(global: &GlobalArguments, arguments: &BenchArguments) -> Result<ExitCode, Failure> {
+    if let Some(BenchCommand::Matrix(arguments)) = &arguments.command {
+        return matrix::matrix(global, arguments).await;
+    }
     let paths = Paths::find()?;
     let host = Host::probe_at(&paths.cache);
     let mut measurements = Measurements::default();
@@ -51,16 +63,18 @@ pub(crate) async fn bench(arguments: &BenchArguments) -> Result<ExitCode, Failur
     if let Some(record) = last {
         render(&record, directory, &mut measurements)?;
     }
-    terminal::json(&serde_json::json!({
-        "host": {
-            "processors": host.processors,
-            "memoryBytes": host.memory.total,
-            "kernel": host.kernel.release,
-            "cgroup": host.cgroup,
-        },
-        "figures": measurements.figures(),
-    }))?;
+    terminal::json(&json!({ "host": host_json(&host), "figures": measurements.figures() }))?;
     Ok(ExitCode::CONFORMANT)
+}
+
+/// What figures depend on.
+fn host_json(host: &Host) -> Value {
+    json!({
+        "processors": host.processors,
+        "memoryBytes": host.memory.total,
+        "kernel": host.kernel.release,
+        "cgroup": host.cgroup,
+    })
 }
 
 /// One whole command, in a process of its own.

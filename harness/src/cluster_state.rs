@@ -14,12 +14,18 @@ use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::{Event as KubernetesEvent, Pod};
 use kube::{
     Api, Client, Resource, ResourceExt,
-    api::{ApiResource, DynamicObject, GroupVersionKind},
+    api::DynamicObject,
     runtime::{WatchStreamExt, watcher},
 };
 use serde::Serialize;
 use serde_json::Value;
-use tokio::{sync::watch, task::JoinSet, time::Instant};
+use tokio::{
+    sync::watch,
+    task::{AbortHandle, JoinSet},
+    time::Instant,
+};
+
+use crate::runner::install::definition;
 
 /// Namespace and name.
 type Key = (String, String);
@@ -42,7 +48,11 @@ pub(crate) struct ClusterState {
     version: Arc<watch::Sender<u64>>,
     client: Client,
     tasks: Arc<Mutex<JoinSet<()>>>,
+    sandboxes: Arc<Mutex<Option<WatchedVersion>>>,
 }
+
+/// The API version in which Sandboxes are watched, and the task that does.
+type WatchedVersion = (String, AbortHandle);
 
 /// How a wait ended.
 #[derive(Debug, Clone)]
@@ -80,16 +90,28 @@ impl ClusterState {
             Arc::clone(&kinds),
             Arc::clone(&version),
         ));
-        Self { kinds, version, client, tasks: Arc::new(Mutex::new(tasks)) }
+        Self { kinds, version, client, tasks: Arc::new(Mutex::new(tasks)), sandboxes: Arc::default() }
     }
 
-    /// Starts to watch Sandboxes too, in `api_version`, once their CRD is served.
-    pub(crate) fn watch_sandboxes(&self, api_version: &str) {
-        let kind = GroupVersionKind::gvk("agents.x-k8s.io", api_version, "Sandbox");
-        let resource = ApiResource::from_gvk_with_plural(&kind, "sandboxes");
-        let api = Api::<DynamicObject>::all_with(self.client.clone(), &resource);
-        let following = follow(api, Kind::Sandboxes, Arc::clone(&self.kinds), Arc::clone(&self.version));
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).spawn(following);
+    /// Watches Sandboxes too, in the first of the API versions that are `served`, and in no other from now on.
+    /// While none is served, what was seen last stays.
+    pub(crate) fn watch_sandboxes(&self, served: &[String]) {
+        let mut watched = self.sandboxes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, task)) = watched.take() {
+            task.abort();
+        }
+        *watched = served.first().map(|version| {
+            let api = Api::<DynamicObject>::all_with(self.client.clone(), &definition::resource(version));
+            let following = follow(api, Kind::Sandboxes, Arc::clone(&self.kinds), Arc::clone(&self.version));
+            let task = self.tasks.lock().unwrap_or_else(PoisonError::into_inner).spawn(following);
+            (version.clone(), task)
+        });
+    }
+
+    /// The API version in which Sandboxes are watched.
+    pub(crate) fn sandbox_version(&self) -> Option<String> {
+        let watched = self.sandboxes.lock().unwrap_or_else(PoisonError::into_inner);
+        watched.as_ref().map(|(version, _)| version.clone())
     }
 
     /// A pod.
@@ -153,6 +175,9 @@ pub(crate) struct SeenEvent {
     pub(crate) message: String,
     /// `Kind/name` of the object it is about.
     pub(crate) object: String,
+    /// The container of the object it is about, if it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) container: Option<String>,
     /// How often it was seen.
     pub(crate) count: i64,
 }
@@ -171,6 +196,10 @@ impl SeenEvent {
             reason: text("/reason"),
             message: text("/message"),
             object: format!("{}/{}", text("/involvedObject/kind"), text("/involvedObject/name")),
+            // For example `spec.initContainers{install}`.
+            container: text("/involvedObject/fieldPath")
+                .split_once('{')
+                .and_then(|(_, rest)| rest.strip_suffix('}').map(str::to_owned)),
             count: event.get("count").and_then(Value::as_i64).unwrap_or(1),
         }
     }

@@ -14,6 +14,8 @@ use tokio::sync::mpsc;
 pub(crate) enum Event {
     /// The run begins.
     RunStarted { run: String, profile: String, cells: Vec<String>, results: usize },
+    /// How many cells run at once, and why; `clusters` may exist, with those that are being deleted.
+    CellsAtOnce { cells: usize, at_once: usize, clusters: usize, reason: String },
     /// Debian packages that the host lacks are being installed.
     HostInstalling { packages: Vec<String> },
     /// A component is on its way.
@@ -32,6 +34,8 @@ pub(crate) enum Event {
     PhaseFinished { cell: String, phase: &'static str, seconds: f64 },
     /// A point of a cell's life, in seconds since its creation began.
     Milestone { cell: String, name: String, seconds: f64 },
+    /// What a cell's cluster took in all, as its control groups counted before it was deleted.
+    CellUsage { cell: String, cpu_seconds: Option<f64>, peak_memory_bytes: Option<u64> },
     /// Something about a cell that a reader of the report should know.
     CellNote { cell: String, text: String },
     /// A scenario begins.

@@ -253,7 +253,7 @@ mod tests {
     #[case(None, Some("PS-07"), 1)]
     #[case(None, Some("PS-02"), 3)]
     #[case(None, Some("PS-02[givenAs=strings,registry=secure]"), 1)]
-    #[case(Some("runtime==cri-o"), Some("id ~ \"^PS-0[57]$\""), 2)]
+    #[case(Some("id ~ \"^k1.3[56]-crio1.3[56]-native$\""), Some("id ~ \"^PS-0[57]$\""), 4)]
     fn a_selection_gives_so_many_results(
         #[case] cell: Option<&str>,
         #[case] scenario: Option<&str>,

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use camino::Utf8PathBuf;
 use sandproof_clusters::{
-    components::{Component, ComponentProgress, ProgressSender, Step, Store, StoreOptions},
+    components::{Component, ComponentProgress, Listed, ProgressSender, Step, Store, StoreOptions, runtime_component},
     host::{Host, Missing, Purpose, install_packages},
-    native::Programs,
+    native::{Programs, RuntimePrograms},
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -22,11 +22,14 @@ use crate::{
 /// How long a step may stay silent before its progress is repeated on a plain log.
 const REPEAT: Duration = Duration::from_secs(15);
 
+/// The runtime CRI-O, as cells and the component of that name call it.
+const CRI_O: &str = "cri-o";
+
 /// Every component that one cell needs.
 #[derive(Debug, Clone)]
 pub(crate) struct Kit {
     pub(crate) kubernetes: Component,
-    pub(crate) crio: Component,
+    pub(crate) runtime: Component,
     pub(crate) runc: Component,
     pub(crate) cni: Component,
     pub(crate) etcd: Component,
@@ -36,9 +39,32 @@ pub(crate) struct Kit {
     pub(crate) agent_sandbox: Component,
 }
 
-/// Probes the host, and installs what it lacks unless `install` is false.
+impl Kit {
+    /// Every component of it.
+    pub(crate) fn all(&self) -> [&Component; 9] {
+        [
+            &self.kubernetes,
+            &self.runtime,
+            &self.runc,
+            &self.cni,
+            &self.etcd,
+            &self.coredns,
+            &self.registry,
+            &self.helm,
+            &self.agent_sandbox,
+        ]
+    }
+}
+
+/// Probes the host, and installs what it lacks for a cell unless `install` is false.
 /// What only builds need is asked for only where something is still to be built.
-pub(crate) async fn host(paths: &Paths, store: &Store, events: &Events, install: bool) -> Result<Host, Failure> {
+pub(crate) async fn host(
+    paths: &Paths,
+    store: &Store,
+    cell: &PlannedCell,
+    events: &Events,
+    install: bool,
+) -> Result<Host, Failure> {
     let host = Host::probe_at(&paths.cache);
     if !host.root {
         return Err(Failure::environment_with_hint(
@@ -47,12 +73,12 @@ pub(crate) async fn host(paths: &Paths, store: &Store, events: &Events, install:
             "run it as root, for example: sudo ./sandproof run",
         ));
     }
-    let cached = store
-        .list()
-        .map_err(|error| Failure::environment("look into the component cache", error))?
-        .iter()
-        .all(|component| component.cached || !component.default);
-    let wanted = |missing: &&Missing| missing.purpose != Purpose::Builds || (!cached && missing.package.is_some());
+    let cached = cached(store, cell)?;
+    let wanted = |missing: &&Missing| match missing.purpose {
+        Purpose::Builds => !cached && missing.package.is_some(),
+        Purpose::CriO => cell.runtime == CRI_O,
+        Purpose::NativeCluster | Purpose::GuestImages => true,
+    };
     let lacking: Vec<&Missing> = host.missing.iter().filter(wanted).collect();
     if lacking.is_empty() {
         return Ok(host);
@@ -91,6 +117,15 @@ pub(crate) async fn host(paths: &Paths, store: &Store, events: &Events, install:
             missing.remedy,
         )),
     }
+}
+
+/// Whether the cache has everything that a cell needs.
+pub(crate) fn cached(store: &Store, cell: &PlannedCell) -> Result<bool, Failure> {
+    let listed = store.list().map_err(|error| Failure::environment("look into the component cache", error))?;
+    Ok(components(cell).iter().all(|(name, version)| {
+        let is_it = |version: Option<&str>, listed: &Listed| version.map_or(listed.default, |it| it == listed.version);
+        listed.iter().any(|listed| listed.name == *name && is_it(*version, listed) && listed.cached)
+    }))
 }
 
 /// Opens the component store.
@@ -136,18 +171,7 @@ pub(crate) async fn kit(
     events: &Events,
     cancelled: &CancellationToken,
 ) -> Result<Kit, Failure> {
-    let wanted = [
-        ("kubernetes", Some(cell.kubernetes.as_str())),
-        ("cri-o", Some(cell.runtime_version.as_str())),
-        ("runc", None),
-        ("cni-plugins", None),
-        ("etcd", None),
-        ("coredns", None),
-        ("registry", None),
-        ("helm", None),
-        ("agent-sandbox", Some(cell.agent_sandbox.as_str())),
-    ];
-    let mut components = obtain(store, &wanted, events, cancelled).await?.into_iter();
+    let mut components = obtain(store, &components(cell), events, cancelled).await?.into_iter();
     let mut next = || {
         components.next().ok_or_else(|| {
             Failure::environment("obtain the components", "the store returned fewer than were asked for")
@@ -155,7 +179,7 @@ pub(crate) async fn kit(
     };
     Ok(Kit {
         kubernetes: next()?,
-        crio: next()?,
+        runtime: next()?,
         runc: next()?,
         cni: next()?,
         etcd: next()?,
@@ -164,6 +188,21 @@ pub(crate) async fn kit(
         helm: next()?,
         agent_sandbox: next()?,
     })
+}
+
+/// The components that a cell needs, in the order of [`Kit`]; the pinned default where no version is said.
+fn components(cell: &PlannedCell) -> [(&str, Option<&str>); 9] {
+    [
+        ("kubernetes", Some(cell.kubernetes.as_str())),
+        (runtime_component(&cell.runtime, &cell.runtime_version), Some(cell.runtime_version.as_str())),
+        ("runc", None),
+        ("cni-plugins", None),
+        ("etcd", None),
+        ("coredns", None),
+        ("registry", None),
+        ("helm", None),
+        ("agent-sandbox", Some(cell.agent_sandbox.as_str())),
+    ]
 }
 
 /// The paths that the native provider needs.
@@ -179,6 +218,19 @@ pub(crate) fn programs(kit: &Kit, host: &Host, paths: &Paths) -> Result<Programs
             .map(camino::Utf8Path::to_owned)
             .ok_or_else(|| Failure::environment(format!("find the program {name}"), "this host does not have it"))
     };
+    let runtime = if kit.runtime.name == CRI_O {
+        RuntimePrograms::CriO {
+            crio: file(&kit.runtime, "crio")?,
+            pinns: file(&kit.runtime, "pinns")?,
+            conmon: tool("conmon")?,
+        }
+    } else {
+        RuntimePrograms::Containerd {
+            version: kit.runtime.version.clone(),
+            containerd: file(&kit.runtime, "containerd")?,
+            shim: file(&kit.runtime, "containerd-shim-runc-v2")?,
+        }
+    };
     Ok(Programs {
         etcd: file(&kit.etcd, "etcd")?,
         kube_apiserver: file(&kit.kubernetes, "kube-apiserver")?,
@@ -186,9 +238,7 @@ pub(crate) fn programs(kit: &Kit, host: &Host, paths: &Paths) -> Result<Programs
         kube_scheduler: file(&kit.kubernetes, "kube-scheduler")?,
         kubelet: file(&kit.kubernetes, "kubelet")?,
         kube_proxy: file(&kit.kubernetes, "kube-proxy")?,
-        crio: file(&kit.crio, "crio")?,
-        pinns: file(&kit.crio, "pinns")?,
-        conmon: tool("conmon")?,
+        runtime,
         runc: file(&kit.runc, "runc")?,
         cni_plugins: file(&kit.cni, "bridge")?.parent().unwrap_or(&kit.cni.directory).to_owned(),
         coredns: file(&kit.coredns, "coredns")?,

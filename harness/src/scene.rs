@@ -9,8 +9,9 @@ use std::{
     time::Instant,
 };
 
+use camino::Utf8PathBuf;
 use jiff::Timestamp;
-use kube::Client;
+use kube::{Client, api::DynamicObject};
 use sandproof_clusters::registry::{Registry, random_word};
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
@@ -18,8 +19,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     cluster_state::ClusterState,
     events::{Event, Events},
-    runner::guests::Guests,
-    steps::{rpc::Driver, watching::Watching},
+    runner::{guests::Guests, install::Releases},
+    steps::{agent_sandbox::Changes, rpc::Driver, watching::Watching},
     subject::chart::{Chart, ImageValue},
 };
 
@@ -32,12 +33,16 @@ pub(crate) struct Stage {
     pub(crate) client: Client,
     /// The cluster's current state.
     pub(crate) state: ClusterState,
+    /// The runtime's socket, as this process reaches it.
+    pub(crate) runtime_socket: Utf8PathBuf,
     /// The run's registry.
     pub(crate) registry: Arc<Registry>,
     /// `host:port` of the listener that speaks plain http and Basic.
     pub(crate) plain: String,
     /// `host:port` of the listener that speaks TLS and Bearer.
     pub(crate) secure: String,
+    /// The releases of Agent Sandbox.
+    pub(crate) releases: Releases,
     /// The images to make fresh ones from.
     pub(crate) guests: Guests,
     /// The subject's chart.
@@ -150,6 +155,12 @@ pub(crate) struct Scene {
     pub(crate) driver_pod: Option<String>,
     /// Open watches by name.
     pub(crate) watches: BTreeMap<String, Watching>,
+    /// The definition of the Sandbox as it was before a step changed it.
+    pub(crate) definition: Option<DynamicObject>,
+    /// Sandboxes that a step wrote past the driver.
+    pub(crate) stored: BTreeSet<String>,
+    /// What steps changed of Agent Sandbox.
+    pub(crate) changes: Changes,
     /// What was observed, by the name of the observation.
     pub(crate) observations: Map<String, Value>,
 }
@@ -169,6 +180,9 @@ impl Scene {
             driver: None,
             driver_pod: None,
             watches: BTreeMap::new(),
+            definition: None,
+            stored: BTreeSet::new(),
+            changes: Changes::default(),
             observations: Map::new(),
         }
     }

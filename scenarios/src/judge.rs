@@ -97,6 +97,17 @@ pub fn judge(
     }
 }
 
+/// The judgement on an instance that is not to be run here, because of its own `applies` or of an expectation.
+pub fn judge_beforehand(instance: &ScenarioInstance, facts: &Facts, expectations: &Expectations) -> Option<Judgement> {
+    match &instance.applies {
+        Some(condition) if !applies(&condition.when, instance, facts) => {
+            let summary = format!("{} (it applies where {})", condition.reason, condition.when);
+            Some(Judgement { expected: true, ..Judgement::new(Verdict::Skipped, summary) })
+        }
+        _ => expectations.skip(instance, facts).map(Judgement::skipped),
+    }
+}
+
 /// The judgement without any expectation.
 fn judge_observations(
     instance: &ScenarioInstance,

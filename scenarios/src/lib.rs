@@ -26,7 +26,7 @@ mod tests;
 pub use expectations::{Expectation, Expectations, ExpectationsFile};
 pub use expression::{Expression, ExpressionError};
 pub use facts::Facts;
-pub use judge::{AppliedExpectation, FailedCheck, Judgement, Observations, StepError, judge};
+pub use judge::{AppliedExpectation, FailedCheck, Judgement, Observations, StepError, judge, judge_beforehand};
 pub use language::*;
 pub use sandproof_reports::Verdict;
 pub use suite::Suite;

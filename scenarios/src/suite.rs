@@ -196,7 +196,7 @@ fn parameter_sets(document: &Document, found: &mut Faults) -> Vec<Parameters> {
 fn substituted(value: &Value, substitution: &mut Substitution<'_>) -> Value {
     let Value::Object(fields) = value else { return value.clone() };
     let mut fields = fields.clone();
-    for name in ["title", "unsupported", "steps", "expect"] {
+    for name in ["title", "applies", "unsupported", "steps", "expect"] {
         if let Some(field) = fields.get_mut(name) {
             *field = substitution.apply(field, &mut vec![name.into()]);
         }
@@ -205,7 +205,8 @@ fn substituted(value: &Value, substitution: &mut Substitution<'_>) -> Value {
 }
 
 fn lint_parameters(sets: &[Parameters], used: &BTreeSet<String>, document: &Document, found: &mut Faults) {
-    let conditions = document.value().get("unsupported").map(Value::to_string).unwrap_or_default();
+    let text = |field: &str| document.value().get(field).map(Value::to_string).unwrap_or_default();
+    let conditions = text("applies") + &text("unsupported");
     for name in sets.iter().flat_map(Parameters::keys) {
         if !used.contains(name) && !conditions.contains(&format!("param.{name}")) {
             let at = ["parameters".into(), 0.into(), name.as_str().into()];

@@ -19,6 +19,9 @@ const CLUSTER_DISK: u64 = 3_000_000_000;
 pub enum Purpose {
     /// Running a cluster as host processes.
     NativeCluster,
+    /// CRI-O as the runtime of such a cluster.
+    #[serde(rename = "cri-o")]
+    CriO,
     /// Guest images for the scenarios.
     GuestImages,
     /// Building components from their pinned Go modules, where downloads are out of reach.
@@ -49,12 +52,7 @@ struct Need {
 }
 
 const NEEDED_TOOLS: &[Need] = &[
-    Need {
-        tool: "conmon",
-        package: "conmon",
-        purpose: Purpose::NativeCluster,
-        why: "CRI-O starts every container through it",
-    },
+    Need { tool: "conmon", package: "conmon", purpose: Purpose::CriO, why: "CRI-O starts every container through it" },
     Need {
         tool: "ip",
         package: "iproute2",
@@ -152,7 +150,7 @@ fn kernel(host: &Host, missing: &mut Vec<Missing>) {
         });
     }
     if !host.overlayfs {
-        missing.push(cluster("overlayfs", "CRI-O's storage uses it", "modprobe overlay"));
+        missing.push(cluster("overlayfs", "the container runtime stores images with it", "modprobe overlay"));
     }
     if !host.seccomp {
         missing.push(cluster(

@@ -203,7 +203,7 @@ fn processors() -> usize {
 }
 
 /// Space at `directory` or at its nearest parent that exists.
-fn disk(directory: &Utf8Path) -> Disk {
+pub(super) fn disk(directory: &Utf8Path) -> Disk {
     let existing = directory.ancestors().find(|path| path.exists()).unwrap_or(Utf8Path::new("/"));
     let (total, available) = rustix::fs::statvfs(existing.as_std_path())
         .map_or((0, 0), |space| (space.f_blocks * space.f_frsize, space.f_bavail * space.f_frsize));

@@ -188,6 +188,15 @@ fn a_missing_compiler_does_not_keep_a_cluster_from_running() {
 }
 
 #[test]
+fn only_cri_o_needs_conmon() {
+    let mut host = complete();
+    host.tools.remove("conmon");
+    host.missing = needs::missing(&host);
+    assert!(host.ready_for(Purpose::NativeCluster));
+    assert!(!host.ready_for(Purpose::CriO));
+}
+
+#[test]
 fn without_root_nothing_else_about_privileges_is_said() {
     let mut host = complete();
     host.root = false;

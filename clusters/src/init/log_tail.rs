@@ -33,13 +33,14 @@ fn last_bytes(log: &Utf8Path) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// How klog, cobra, logrus, zap and the Go runtime say that they give up.
+/// How klog, cobra, containerd, logrus, zap and the Go runtime say that they give up.
 fn is_fatal(line: &str) -> bool {
     let klog =
         line.starts_with('F') && line.as_bytes().get(1..5).is_some_and(|digits| digits.iter().all(u8::is_ascii_digit));
     klog || line.starts_with("Error: ")
         || line.starts_with("panic: ")
         || line.starts_with("fatal error: ")
+        || line.starts_with("containerd: ")
         || line.contains("level=fatal")
         || line.contains(r#""level":"fatal""#)
         || line.contains("\"command failed\" err=")
@@ -64,6 +65,8 @@ mod tests {
     #[case("E1122 19:00:00.1 run.go:72] \"command failed\" err=\"unknown flag\"", true)]
     #[case("Error: unknown flag: --x", true)]
     #[case("panic: runtime error", true)]
+    #[case("containerd: failed to load TOML: no", true)]
+    #[case("time=\"x\" level=info msg=\"starting containerd\"", false)]
     #[case(r#"{"level":"fatal","msg":"x"}"#, true)]
     #[case("time=\"x\" level=fatal msg=\"no\"", true)]
     #[case("Flag --x has been deprecated", false)]

@@ -20,11 +20,13 @@ use crate::native::plan::INSIDE;
 const OVERLAID: [&str; 3] = ["/etc", "/var/lib", "/var/log"];
 
 /// Directories that are the cluster's own, each beneath the same path in the private directory.
-const PRIVATE: [&str; 9] = [
+const PRIVATE: [&str; 11] = [
     "/etc/cni",
+    "/etc/containerd",
     "/etc/containers",
     "/etc/crio",
     "/var/lib/cni",
+    "/var/lib/containerd",
     "/var/lib/containers",
     "/var/lib/crio",
     "/var/lib/kubelet",

@@ -56,6 +56,7 @@ impl Reaper {
         let _starting = self.starting.lock().unwrap_or_else(PoisonError::into_inner);
         let child = command(&component.program)
             .args(&component.arguments)
+            .env_clear()
             .envs(&component.environment)
             .current_dir(directory)
             .stdin(Stdio::null())

@@ -25,7 +25,7 @@ use tokio::{
 use super::{
     Adaptation, ClusterRequest, ProviderError, logs,
     plan::{Command, ComponentDeath, Event, Milestone, log_path},
-    teardown,
+    runtime, teardown,
 };
 use crate::ledger::{Entry, Ledger};
 
@@ -46,6 +46,8 @@ pub struct Cluster {
     pub node_address: IpAddr,
     /// The host's address as the node sees it.
     pub host_address: IpAddr,
+    /// The runtime's socket as the host reaches it, through the root directory of the cluster's first process.
+    pub runtime_socket: Utf8PathBuf,
     /// What differs from an ordinary cluster because of the host.
     pub adaptations: Vec<Adaptation>,
     /// What had been reached when the API server became ready.
@@ -104,6 +106,10 @@ impl Cluster {
             node_name: request.name,
             node_address: entry.node_address().into(),
             host_address: entry.host_address().into(),
+            runtime_socket: {
+                let first = entry.first_process.map_or(0, |process| process.pid);
+                format!("/proc/{first}/root{}", runtime::socket(&request.programs.runtime)).into()
+            },
             adaptations,
             started,
             state: request.state,

@@ -5,10 +5,10 @@ use std::{collections::BTreeMap, net::Ipv4Addr};
 use serde_json::{Value, json};
 
 use super::{
-    DNS_SERVICE, POD_RANGE, Programs, ProviderError,
+    DNS_SERVICE, POD_RANGE, Programs, ProviderError, RuntimePrograms,
     files::{Files, inside},
     plan::{ApiObject, ComponentPlan, StartCondition},
-    runtime::CRI_SOCKET,
+    runtime,
     start::component,
 };
 
@@ -20,7 +20,8 @@ pub(crate) fn kubelet(
     node_address: Ipv4Addr,
     gates: &BTreeMap<String, bool>,
 ) -> Result<ComponentPlan, ProviderError> {
-    let configuration = files.write_json("configuration/kubelet.json", &kubelet_configuration(gates))?;
+    let configuration =
+        files.write_json("configuration/kubelet.json", &kubelet_configuration(gates, &programs.runtime))?;
     let arguments = [
         format!("--config={configuration}"),
         format!("--kubeconfig={}", inside("kubeconfigs/kubelet")),
@@ -33,7 +34,7 @@ pub(crate) fn kubelet(
 }
 
 /// What the credential check of pulls does is left at its defaults: it is under test.
-fn kubelet_configuration(gates: &BTreeMap<String, bool>) -> Value {
+fn kubelet_configuration(gates: &BTreeMap<String, bool>, runtime: &RuntimePrograms) -> Value {
     json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
@@ -51,7 +52,7 @@ fn kubelet_configuration(gates: &BTreeMap<String, bool>) -> Value {
         // Reading a secret when it is needed: with a watch, the kubelet gives up after one second and pulls without
         // the secret (`FailedToRetrieveImagePullSecret`, seen with 1.36 on a busy host).
         "configMapAndSecretChangeDetectionStrategy": "Get",
-        "containerRuntimeEndpoint": format!("unix://{CRI_SOCKET}"),
+        "containerRuntimeEndpoint": format!("unix://{}", runtime::socket(runtime)),
         "enforceNodeAllocatable": ["pods"],
         "eventBurst": 2000,
         "eventRecordQPS": 1000,
@@ -137,7 +138,13 @@ mod tests {
 
     #[test]
     fn the_kubelet_gets_the_gates_and_leaves_the_credential_check_alone() {
-        let configuration = kubelet_configuration(&BTreeMap::from([("ImageVolume".to_owned(), true)]));
+        let gates = BTreeMap::from([("ImageVolume".to_owned(), true)]);
+        let programs =
+            RuntimePrograms::Containerd { version: "2.3.5".to_owned(), containerd: "/c".into(), shim: "/s".into() };
+        let with_containerd = kubelet_configuration(&gates, &programs);
+        let programs = RuntimePrograms::CriO { crio: "/c".into(), pinns: "/p".into(), conmon: "/m".into() };
+        let configuration = kubelet_configuration(&gates, &programs);
+        assert_eq!(with_containerd["containerRuntimeEndpoint"], "unix:///run/containerd/containerd.sock");
         assert!(configuration.get("imagePullCredentialsVerificationPolicy").is_none());
         insta::assert_json_snapshot!(configuration);
     }

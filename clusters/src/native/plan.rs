@@ -86,7 +86,7 @@ pub(crate) struct ComponentPlan {
     pub(crate) program: Utf8PathBuf,
     /// Its arguments; no secrets.
     pub(crate) arguments: Vec<String>,
-    /// Environment beside the inherited one.
+    /// Its whole environment.
     pub(crate) environment: BTreeMap<String, String>,
     /// When to start it.
     pub(crate) start: StartCondition,

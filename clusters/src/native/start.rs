@@ -41,6 +41,9 @@ pub(crate) fn write(
         files.write(&format!("kubeconfigs/{user}"), text)?;
     }
     let (programs, gates, address) = (&request.programs, &request.feature_gates, entry.node_address());
+    // The kubelet's own gates win over everybody's.
+    let mut kubelet_gates = gates.clone();
+    kubelet_gates.extend(request.kubelet_gates.clone());
     let plan = StartPlan {
         node_name: name.clone(),
         node_address: address,
@@ -50,10 +53,10 @@ pub(crate) fn write(
         components: vec![
             control_plane::etcd(programs),
             control_plane::apiserver(programs, address, gates),
-            runtime::crio(&files, programs, &request.host, settings)?,
+            runtime::component(&files, request, settings)?,
             control_plane::controller_manager(programs, gates),
             control_plane::scheduler(programs, gates),
-            node::kubelet(&files, programs, name, address, gates)?,
+            node::kubelet(&files, programs, name, address, &kubelet_gates)?,
             node::proxy(&files, programs, name)?,
             dns::server(&files, programs, &inside("kubeconfigs/coredns"), address)?,
         ],

@@ -17,10 +17,11 @@ type Rule = (&'static str, fn(&Seen) -> Option<Found>);
 
 /// In the order in which they are tried.
 pub(super) const RULES: &[Rule] = &[
+    // Before the pulls: many scenarios want one of their pods refused, which is then not what went wrong.
+    ("image-volume-unsupported", image_volume_unsupported),
     ("secret-missing", secret_missing),
     ("pull-unauthorized", pull_unauthorized),
     ("pull-failed", pull_failed),
-    ("image-volume-unsupported", image_volume_unsupported),
     ("cannot-start", cannot_start),
     ("unschedulable", unschedulable),
     ("driver-ended", driver_ended),
@@ -65,12 +66,14 @@ fn pull_failed(seen: &Seen) -> Option<Found> {
 
 /// The kubelet or the runtime cannot mount image volumes.
 fn image_volume_unsupported(seen: &Seen) -> Option<Found> {
-    let telling = |event: &&SeenEvent| {
-        event.message.contains("no volume plugin matched")
-            || event.message.contains("ImageVolumeMountFailed")
-            || event.message.contains("mount.HostPath is empty")
-    };
-    let event = seen.events.iter().find(telling)?;
+    /// The kubelet without the gate; runtimes that have image volumes; CRI-O and containerd from before they had any.
+    const SAID: [&str; 4] = [
+        "no volume plugin matched",
+        "ImageVolumeMountFailed",
+        "mount.HostPath is empty",
+        "failed to mkdir \"\": mkdir : no such file or directory",
+    ];
+    let event = seen.events.iter().find(|event| SAID.iter().any(|said| event.message.contains(said)))?;
     Some(("the node cannot mount an image volume".to_owned(), vec![of_event("kubelet", event)]))
 }
 
@@ -143,7 +146,10 @@ fn spec_of_pull(seen: &Seen) -> Vec<ChainLink> {
 /// The first container in that state, as a sentence.
 fn waiting(seen: &Seen, state: &ContainerState) -> Option<String> {
     seen.pods.iter().find_map(|pod| {
-        let container = pods::containers(pod).into_iter().find(|container| container.state == *state)?;
+        let by_status = pods::containers(pod).into_iter().find(|container| container.state == *state);
+        // A refused pull is told by events well before the pod's status has it.
+        let by_event = || pods::refused(pod, &seen.events).filter(|container| container.state == *state);
+        let container = by_status.or_else(by_event)?;
         let code = container.exit_code.map(|code| format!(" (exit code {code})")).unwrap_or_default();
         Some(
             format!("container {}: {}{code} {}", container.name, container.reason, container.message).trim().to_owned(),
@@ -190,6 +196,7 @@ mod tests {
             kind: "Warning".to_owned(),
             reason: reason.to_owned(),
             message: message.to_owned(),
+            container: None,
             object: "Pod/default--s".to_owned(),
             count: 1,
         }
@@ -218,6 +225,15 @@ mod tests {
     #[case("pull-failed", Seen { pods: vec![refused()], requests: vec![request(503)], ..Seen::default() })]
     #[case("image-volume-unsupported", Seen {
         events: vec![event("FailedMount", "failed to get Plugin: no volume plugin matched")],
+        ..Seen::default()
+    })]
+    #[case("image-volume-unsupported", Seen {
+        events: vec![event(
+            "Failed",
+            "Error: failed to generate spec: failed to mkdir \"\": mkdir : no such file or directory",
+        )],
+        pods: vec![refused()],
+        requests: vec![request(401)],
         ..Seen::default()
     })]
     #[case("cannot-start", Seen {

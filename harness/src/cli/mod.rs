@@ -339,10 +339,44 @@ pub(crate) enum SelftestCommand {
 
 /// `bench`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct BenchArguments {
+    /// What is measured; a few runs of the smoke profile when nothing is said
+    #[command(subcommand)]
+    pub(crate) command: Option<BenchCommand>,
     /// How often each measurement is taken
     #[arg(long, default_value_t = 3, env = "SANDPROOF_BENCH_RUNS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) runs: u32,
+}
+
+/// `bench`'s own commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchCommand {
+    /// Measure cells side by side: each cell's phases, time, CPU and memory of the whole, and the gain
+    Matrix(BenchMatrixArguments),
+}
+
+/// `bench matrix`.
+#[derive(Debug, Args)]
+pub(crate) struct BenchMatrixArguments {
+    /// A named selection of cells and scenarios
+    #[arg(long, value_enum, default_value_t, env = "SANDPROOF_PROFILE")]
+    pub(crate) profile: Profile,
+    /// Only cells that match
+    #[arg(long, env = "SANDPROOF_CELL", value_name = "EXPR")]
+    pub(crate) cell: Option<String>,
+    /// Only scenarios that match
+    #[arg(long, env = "SANDPROOF_SCENARIO", value_name = "EXPR")]
+    pub(crate) scenario: Option<String>,
+    /// Cells that run at once; chosen by the host's size when not given
+    #[arg(long, env = "SANDPROOF_CELLS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) cells: Option<u16>,
+    /// Run each cell alone first, so that the gain is measured and not estimated
+    #[arg(long)]
+    pub(crate) alone: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[cfg(test)]

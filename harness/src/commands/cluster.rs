@@ -71,6 +71,7 @@ async fn up(
         paths,
         sources: global.sources.clone(),
         keep: Keep::Always,
+        cells: None,
         jobs: None,
         retries: 0,
         fault: None,

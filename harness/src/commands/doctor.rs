@@ -1,9 +1,22 @@
 //! `doctor`: what this host can run, what is missing, and the command that mends it.
 
-use sandproof_clusters::host::{CgroupLayout, Host, Purpose, install_packages};
+use sandproof_clusters::host::{
+    Capacity, CellNeeds, CgroupLayout, Host, Limit, Purpose, Room, capacity, install_packages,
+};
 use sandproof_reports::ExitCode;
+use serde::Serialize;
 
+use super::list::table;
 use crate::{cli::DoctorArguments, failure::Failure, paths::Paths, terminal};
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Found<'a> {
+    #[serde(flatten)]
+    host: &'a Host,
+    /// How many cells can run at once.
+    capacity: &'a Capacity,
+}
 
 /// Looks at the host; with `--fix` installs what is missing and looks again.
 pub(crate) async fn doctor(arguments: &DoctorArguments) -> Result<ExitCode, Failure> {
@@ -15,12 +28,14 @@ pub(crate) async fn doctor(arguments: &DoctorArguments) -> Result<ExitCode, Fail
         install_packages(&packages).await.map_err(|error| Failure::environment("install what is missing", error))?;
         host = Host::probe_at(&paths.cache);
     }
+    let capacity = capacity(&Room::of(&host, &paths.state), &CellNeeds::MEASURED);
     if arguments.json {
-        terminal::json(&host)?;
+        terminal::json(&Found { host: &host, capacity: &capacity })?;
     } else {
-        terminal::result(&describe(&host));
+        terminal::result(&format!("{}\n\n{}", describe(&host), describe_capacity(&capacity)));
     }
-    let able = host.root && host.ready_for(Purpose::NativeCluster) && host.ready_for(Purpose::GuestImages);
+    let needed = [Purpose::NativeCluster, Purpose::CriO, Purpose::GuestImages];
+    let able = host.root && needed.into_iter().all(|purpose| host.ready_for(purpose));
     Ok(if able { ExitCode::CONFORMANT } else { ExitCode::ENVIRONMENT })
 }
 
@@ -63,10 +78,63 @@ fn describe(host: &Host) -> String {
     lines.join("\n")
 }
 
+fn describe_capacity(capacity: &Capacity) -> String {
+    let mut rows = table(["RESOURCE", "LEFT", "ONE CELL", "ENOUGH FOR"]);
+    for limit in &capacity.limits {
+        rows.add_row([
+            limit.resource.name().to_owned(),
+            amount(limit, limit.available),
+            amount(limit, limit.per_cell),
+            limit.allows.to_string(),
+        ]);
+    }
+    let noun = if capacity.cells == 1 { "cell" } else { "cells" };
+    let remedy = capacity.deciding.map(|resource| format!("\nfor more: {}", resource.remedy())).unwrap_or_default();
+    format!("{} {noun} at once ({})\n{rows}{remedy}", capacity.cells, capacity.reason())
+}
+
+/// A number of a limit in the unit that people use for it.
+fn amount(limit: &Limit, number: u64) -> String {
+    match limit.unit {
+        "bytes" => format!("{} MiB", number >> 20),
+        "milliprocessors" => format!("{}.{}", number / 1000, number % 1000 / 100),
+        _ => number.to_string(),
+    }
+}
+
 fn layout(layout: CgroupLayout) -> &'static str {
     match layout {
         CgroupLayout::V1 => "v1",
         CgroupLayout::V1Hybrid => "v1, with a v2 hierarchy beside it",
         CgroupLayout::V2 => "v2",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_capacity_is_a_table_with_its_reason() {
+        let room = Room {
+            memory: Some(8 << 30),
+            processors: 2,
+            disk: Some(40 << 30),
+            inotify_instances: Some(120),
+            ..Room::default()
+        };
+        let needs = CellNeeds { milliprocessors: 1_200, memory: 1 << 30, disk: 1 << 29, ..CellNeeds::MEASURED };
+        // Cells of the table are padded to its width.
+        let text = describe_capacity(&capacity(&room, &needs));
+        let text: Vec<&str> = text.lines().map(str::trim_end).collect();
+        insta::assert_snapshot!(text.join("\n"), @r"
+        2 cells at once (the processors decide)
+         RESOURCE                  LEFT       ONE CELL  ENOUGH FOR
+         the processors            2.0        1.2       2
+         the host's memory         8192 MiB   1024 MiB  8
+         the disk space            40960 MiB  512 MiB   80
+         the instances of inotify  120        16        7
+        for more: use a host with more processors; `--cells N` can be tried, but gains little
+        ");
     }
 }

@@ -3,12 +3,12 @@
 mod cluster;
 mod components;
 mod doctor;
-mod list;
+pub(crate) mod list;
 mod report;
 mod repro;
 pub(crate) mod run;
 mod selftest;
-mod suite;
+pub(crate) mod suite;
 mod sweep;
 
 use clap::CommandFactory;
@@ -36,7 +36,7 @@ pub(crate) async fn dispatch(arguments: Cli) -> Result<u8, Failure> {
         Command::Sweep(arguments) => sweep::sweep(&arguments).await?,
         Command::Lint(arguments) => suite::lint(&arguments)?,
         Command::Selftest(command) => selftest::selftest(&global, command).await?,
-        Command::Bench(arguments) => bench::bench(&arguments).await?,
+        Command::Bench(arguments) => bench::bench(&global, &arguments).await?,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "sandproof", &mut script);

@@ -48,6 +48,7 @@ pub(crate) async fn run(global: &GlobalArguments, arguments: RunArguments) -> Re
         sources: global.sources.clone(),
         out: out.clone(),
         keep: arguments.keep,
+        cells: arguments.cells.map(usize::from),
         jobs: arguments.jobs.map(usize::from),
         retries: arguments.retries,
         fault: arguments.fault,

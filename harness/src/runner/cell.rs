@@ -4,7 +4,12 @@ use std::{sync::Arc, time::Instant};
 
 use camino::Utf8PathBuf;
 use futures::{StreamExt, stream};
-use sandproof_clusters::{host::Host, ledger, native::Programs, registry::Registry};
+use sandproof_clusters::{
+    host::Host,
+    ledger,
+    native::{Programs, Usage},
+    registry::Registry,
+};
 use sandproof_reports::{CaseResult, Cell, Phase};
 use sandproof_scenarios::{Expectations, ScenarioInstance};
 use tokio_util::sync::CancellationToken;
@@ -14,9 +19,10 @@ use super::{
     guests::Guests,
     observed::reached_something_else,
     result::{Bench, unjudged},
+    schedule::Slot,
 };
 use crate::{
-    cli::Keep,
+    cli::{Keep, SourceArguments},
     events::{Event, Events},
     failure::Failure,
     paths::Paths,
@@ -24,12 +30,17 @@ use crate::{
     provision::Kit,
 };
 
+/// The longest name that the provider takes for a cluster.
+const LONGEST_NAME: usize = 40;
+
 /// What a cell needs from its run.
 #[derive(Debug, Clone)]
 pub(crate) struct CellContext {
     pub(crate) run_id: String,
     pub(crate) paths: Paths,
     pub(crate) kit: Kit,
+    /// Where components come from that only some scenarios need.
+    pub(crate) sources: SourceArguments,
     pub(crate) programs: Programs,
     pub(crate) host: Host,
     pub(crate) registry: Arc<Registry>,
@@ -49,14 +60,21 @@ pub(crate) struct CellContext {
 }
 
 /// Runs all of a cell. It never fails: what goes wrong is in its results.
-pub(crate) async fn run(context: &CellContext, planned: &PlannedCell, scenarios: Vec<ScenarioInstance>) -> Cell {
+/// Its slot is told when the scenarios are over, so that another cell begins while this one is deleted.
+pub(crate) async fn run(
+    context: &CellContext,
+    planned: &PlannedCell,
+    scenarios: Vec<ScenarioInstance>,
+    slot: &mut Slot,
+) -> Cell {
     let mut cell = Cell::new(&planned.id, &planned.name, planned.axes());
     let name = cluster_name(&context.run_id, &planned.id);
     let mut equipped = match equip(context, planned, &name, &mut cell.phases).await {
         Ok(equipped) => equipped,
         Err(failure) => {
             cell.results = failed(context, planned, &scenarios, &failure);
-            remove_remains(context, &name, &mut cell).await;
+            slot.scenarios_ended();
+            cell.leftovers = remains(&context.paths, &name).await;
             return cell;
         }
     };
@@ -69,6 +87,7 @@ pub(crate) async fn run(context: &CellContext, planned: &PlannedCell, scenarios:
         cell.results = perform(&equipped.bench, &scenarios, context.jobs, 0).await;
         phase.finish(&mut cell.phases);
     }
+    slot.scenarios_ended();
     let red = cell.results.iter().any(|result| result.is_red(true));
     let keep = match context.keep {
         Keep::Never => false,
@@ -80,7 +99,9 @@ pub(crate) async fn run(context: &CellContext, planned: &PlannedCell, scenarios:
     if (red || equipped.bench.stage.broken().is_some())
         && let Err(error) = equipped.cluster.collect_logs(&logs).await
     {
-        context.events.emit(Event::Warning { text: format!("cannot collect the cluster's logs: {error}") });
+        context
+            .events
+            .emit(Event::Warning { text: format!("{}: cannot collect the cluster's logs: {error}", planned.id) });
     }
     phase.finish(&mut cell.phases);
     if keep {
@@ -98,6 +119,12 @@ pub(crate) async fn run(context: &CellContext, planned: &PlannedCell, scenarios:
     for address in &equipped.listeners {
         context.registry.close(*address);
     }
+    let used = Usage::of(&equipped.cluster.entry().groups);
+    context.events.emit(Event::CellUsage {
+        cell: planned.id.clone(),
+        cpu_seconds: used.cpu_seconds,
+        peak_memory_bytes: used.peak_memory_bytes,
+    });
     let id = equipped.cluster.entry().id.clone();
     let deletion = equipped.cluster.delete().await;
     cell.leftovers = deletion.leftovers;
@@ -111,18 +138,22 @@ pub(crate) async fn run(context: &CellContext, planned: &PlannedCell, scenarios:
     cell
 }
 
-/// Runs the scenarios side by side, in the order of the plan; `offset` keeps apart what runs on one cluster twice.
+/// Runs the scenarios side by side, in the order of the plan, and then those that must run alone, one after the other.
+/// `offset` keeps apart what runs on one cluster twice.
 pub(crate) async fn perform(
     bench: &Bench,
     scenarios: &[ScenarioInstance],
     jobs: usize,
     offset: usize,
 ) -> Vec<CaseResult> {
-    let mut results: Vec<(usize, CaseResult)> = stream::iter(scenarios.iter().enumerate())
-        .map(|(position, scenario)| async move { (position, bench.run(scenario, offset + position).await) })
-        .buffer_unordered(jobs)
-        .collect()
-        .await;
+    let one = async |position: usize| (position, bench.run(&scenarios[position], offset + position).await);
+    let (alone, together): (Vec<usize>, Vec<usize>) =
+        (0..scenarios.len()).partition(|position| scenarios[*position].alone);
+    let together: Vec<_> = together.into_iter().map(one).collect();
+    let mut results: Vec<(usize, CaseResult)> = stream::iter(together).buffer_unordered(jobs).collect().await;
+    for position in alone {
+        results.push(one(position).await);
+    }
     results.sort_by_key(|(position, _)| *position);
     results.into_iter().map(|(_, result)| result).collect()
 }
@@ -140,19 +171,27 @@ fn failed(
     unjudged(&context.report, &planned.id, scenarios, failure)
 }
 
-/// After a failed or interrupted set-up: whatever there is by now goes.
-async fn remove_remains(context: &CellContext, name: &str, cell: &mut Cell) {
-    match ledger::down(&context.paths.state, name).await {
-        Ok(swept) => cell.leftovers = swept.leftovers,
-        Err(ledger::LedgerError::Unknown { .. }) => {}
-        Err(error) => cell.leftovers = vec![format!("cluster {name}: {error}")],
+/// Removes whatever there is of a cluster by now; returns what could not be removed.
+pub(super) async fn remains(paths: &Paths, name: &str) -> Vec<String> {
+    match ledger::down(&paths.state, name).await {
+        Ok(swept) => swept.leftovers,
+        Err(ledger::LedgerError::Unknown { .. }) => Vec::new(),
+        Err(error) => vec![format!("cluster {name}: {error}")],
     }
 }
 
-/// `RUN-CELL`, short enough to type.
-fn cluster_name(run_id: &str, cell: &str) -> String {
-    let suffix = run_id.rsplit('-').next().unwrap_or(run_id);
-    format!("{}-{suffix}", cell.replace('.', "-"))
+/// `CELL-RUN`, short enough to type and to name a node.
+pub(super) fn cluster_name(run_id: &str, cell: &str) -> String {
+    let run = run_id.rsplit('-').next().unwrap_or(run_id);
+    let mut name: String = cell.to_ascii_lowercase().replace(|character: char| !character.is_ascii_alphanumeric(), "-");
+    let longest = LONGEST_NAME - run.len() - 1;
+    if name.len() > longest {
+        // Cells that begin alike are kept apart by a few digits of the whole.
+        let digits = &crate::scene::stable_id(cell, "cell")[..4];
+        name.truncate(longest - digits.len() - 1);
+        name = format!("{}-{digits}", name.trim_end_matches('-'));
+    }
+    format!("{name}-{run}")
 }
 
 /// Times a phase and says so.
@@ -173,5 +212,22 @@ impl PhaseClock {
         let seconds = self.started.elapsed().as_secs_f64();
         phases.push(Phase::new(self.name, seconds));
         self.events.emit(Event::PhaseFinished { cell: self.cell, phase: self.name, seconds });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("k1.36-crio1.36-native", "k1-36-crio1-36-native-1a2b")]
+    #[case("k1.36-containerd2.2-native-imagevolume-on", "k1-36-containerd2-2-native-ima-ba0f-1a2b")]
+    #[case("k1.36-containerd2.2-native-imagevolume-off", "k1-36-containerd2-2-native-ima-58ad-1a2b")]
+    fn a_cluster_is_named_after_its_cell_and_its_run(#[case] cell: &str, #[case] name: &str) {
+        let found = cluster_name("20260101-120000-1a2b", cell);
+        assert_eq!(found, name);
+        assert!(found.len() <= LONGEST_NAME);
     }
 }

@@ -20,8 +20,10 @@ use sandproof_scenarios::Facts;
 use serde_json::Value;
 
 use super::{
+    capabilities,
     cell::{CellContext, PhaseClock},
-    facts, install,
+    facts,
+    install::{self, Release, Releases},
     observed::observed,
     readiness::{default_account, schedulable},
     result::Bench,
@@ -87,6 +89,7 @@ async fn equip_uninterrupted(
         run_id: context.run_id.clone(),
         kubernetes_version: planned.kubernetes.clone(),
         feature_gates: planned.gates.clone(),
+        kubelet_gates: planned.kubelet_gates.clone(),
         programs: context.programs.clone(),
         host: context.host.clone(),
         state: context.paths.state.clone(),
@@ -128,9 +131,11 @@ async fn equip_uninterrupted(
         cell: planned.id.clone(),
         client: client.clone(),
         state: ClusterState::watch(client.clone()),
+        runtime_socket: cluster.runtime_socket.clone(),
         registry: Arc::clone(&context.registry),
         plain: plain.to_string(),
         secure: secure.to_string(),
+        releases: releases(context, planned, plain.to_string()),
         guests: context.guests.clone(),
         chart: Chart {
             helm: helm(context)?,
@@ -179,6 +184,21 @@ async fn equip_uninterrupted(
     Ok((bench, observed, vec![plain, secure]))
 }
 
+/// The cell's release of Agent Sandbox, and the way to the others that upgrades lead to.
+fn releases(context: &CellContext, planned: &PlannedCell, address: String) -> Releases {
+    Releases {
+        own: Release::new(&context.kit.agent_sandbox, &address, TAG),
+        own_version: planned.agent_sandbox.clone(),
+        paths: context.paths.clone(),
+        sources: context.sources.clone(),
+        guests: context.guests.clone(),
+        registry: Arc::clone(&context.registry),
+        address,
+        events: context.events.clone(),
+        cancelled: context.cancelled.clone(),
+    }
+}
+
 async fn finish_installation(
     context: &CellContext,
     stage: &Arc<Stage>,
@@ -187,30 +207,28 @@ async fn finish_installation(
     planned: &PlannedCell,
     phase: PhaseClock,
 ) -> Result<(Facts, Observed), Failure> {
-    let manifests = context.kit.agent_sandbox.directory.join("k8s");
-    let controller = format!("{}/agent-sandbox-controller:{TAG}", stage.plain);
     let installing = async {
-        install::agent_sandbox(client, &manifests, &controller).await?;
-        stage.state.watch_sandboxes("v1beta1");
-        Ok::<_, Failure>(())
+        let definition = install::agent_sandbox(client, &stage.releases.own).await?;
+        stage.state.watch_sandboxes(&definition.served());
+        Ok::<_, Failure>(definition)
     };
-    futures::try_join!(installing, schedulable(client, stage), default_account(client))?;
+    let (definition, (), ()) = futures::try_join!(installing, schedulable(client, stage), default_account(client))?;
     phase.finish(phases);
 
     let phase = PhaseClock::start(context, planned, "probe");
-    let agent = stage.sandbox_image.clone();
-    let supervisor = format!("{}:{}", stage.supervisor_image.repository, stage.supervisor_image.tag);
-    let (identity, capabilities, ()) = futures::try_join!(
-        facts::identity(client),
-        facts::capabilities(client, &stage.state, &agent, &supervisor),
-        install::controller_available(client, CONTROLLER_DEADLINE),
-    )?;
+    let working = async {
+        install::controller_available(client, CONTROLLER_DEADLINE).await?;
+        definition.wait_for_conversion(client, CONTROLLER_DEADLINE).await
+    };
+    let (identity, capabilities, ()) =
+        futures::try_join!(facts::identity(client, planned), capabilities::probe(stage), working)?;
     phase.finish(phases);
-    let observed = observed(&identity, planned);
+    let capabilities = capabilities.facts(&identity);
     let mut tree = identity;
     tree["capabilities"] = capabilities;
     tree["subject"] = Value::String("reference".to_owned());
     tree["provider"] = Value::String(planned.provider.clone());
+    let observed = observed(&tree);
     Ok((Facts::new(tree), observed))
 }
 

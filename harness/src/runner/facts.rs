@@ -1,32 +1,16 @@
-//! Probes a running cluster: what it is, and what it can do, found by asking and by trying.
+//! Probes what a running cluster is, by asking it. What it can do is found by trying, in [`super::capabilities`].
 
-use std::time::Duration;
-
-use k8s_openapi::api::core::v1::{Node, Pod};
-use kube::{
-    Api, Client,
-    api::{DeleteParams, ListParams, LogParams, PostParams},
+use k8s_openapi::{
+    api::core::v1::Node, apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
+use kube::{Api, Client, api::ListParams};
 use serde_json::{Value, json};
 
-use crate::{
-    cluster_state::ClusterState,
-    failure::Failure,
-    steps::pods::{self, ContainerState},
-};
-
-/// How long the probe pod may take; it pulls two small images.
-const PROBE_DEADLINE: Duration = Duration::from_mins(1);
-
-/// The namespace and the name of the probe pod.
-const PROBE_NAMESPACE: &str = "default";
-const PROBE_POD: &str = "sandproof-probe";
-
-/// Where the probe pod mounts the image volume.
-const IMAGE_VOLUME: &str = "/image-volume";
+use super::install::SANDBOX_CRD;
+use crate::{failure::Failure, plan::PlannedCell};
 
 /// What the API server, the kubelet and the runtime say of themselves.
-pub(crate) async fn identity(client: &Client) -> Result<Value, Failure> {
+pub(crate) async fn identity(client: &Client, planned: &PlannedCell) -> Result<Value, Failure> {
     let tried = "ask the cluster what it is";
     let failed = |error: kube::Error| Failure::environment(tried, error);
     let version = client.apiserver_version().await.map_err(failed)?;
@@ -37,8 +21,9 @@ pub(crate) async fn identity(client: &Client) -> Result<Value, Failure> {
         .and_then(|node| node.status.as_ref()?.node_info.clone())
         .ok_or_else(|| Failure::environment(tried, "it has no node that reports its versions"))?;
     let node = nodes.items.first().and_then(|node| node.metadata.name.clone()).unwrap_or_default();
-    let apiserver_gates = gates(client, "/metrics").await;
-    let kubelet_gates = gates(client, &format!("/api/v1/nodes/{node}/proxy/metrics")).await;
+    let of_kubelet = format!("/api/v1/nodes/{node}/proxy/metrics");
+    let (apiserver_gates, kubelet_gates, served, converts) =
+        tokio::join!(gates(client, "/metrics"), gates(client, &of_kubelet), served(client), converts(client));
     let (runtime, runtime_version) =
         info.container_runtime_version.split_once("://").unwrap_or((&info.container_runtime_version, ""));
     Ok(json!({
@@ -53,107 +38,8 @@ pub(crate) async fn identity(client: &Client) -> Result<Value, Failure> {
             "ImageVolume": kubelet_gates.get("ImageVolume"),
             "KubeletEnsureSecretPulledImages": kubelet_gates.get("KubeletEnsureSecretPulledImages"),
         },
-        "agentSandbox": { "served": served(client).await },
+        "agentSandbox": { "release": planned.agent_sandbox, "served": served, "conversion": converts },
     }))
-}
-
-/// Runs one pod that mounts an image volume, resolves a name, reaches a Service and reads its own seccomp mode.
-pub(crate) async fn capabilities(
-    client: &Client,
-    state: &ClusterState,
-    agent_image: &str,
-    supervisor_image: &str,
-) -> Result<Value, Failure> {
-    let tried = "probe what the cluster can do";
-    let failed = |error: kube::Error| Failure::environment(tried, error);
-    let api: Api<Pod> = Api::namespaced(client.clone(), PROBE_NAMESPACE);
-    let pod: Pod = serde_json::from_value(probe_pod(agent_image, supervisor_image))
-        .map_err(|error| Failure::environment(tried, error))?;
-    let stored = api.create(&PostParams::default(), &pod).await.map_err(failed)?;
-    let kept = stored
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.volumes.as_ref())
-        .is_some_and(|volumes| volumes.iter().any(|volume| volume.image.is_some()));
-    let waited = state
-        .wait(PROBE_DEADLINE, |state| {
-            let pod = state.pod(PROBE_NAMESPACE, PROBE_POD)?;
-            let status = pods::containers(&pod).into_iter().next()?;
-            match status.state {
-                ContainerState::Waiting | ContainerState::Running => None,
-                _ => Some(status),
-            }
-        })
-        .await;
-    let report = match &waited.found {
-        Some(status) if status.exit_code.is_some() => {
-            let log = api.logs(PROBE_POD, &LogParams::default()).await.unwrap_or_default();
-            log.lines().find_map(|line| serde_json::from_str::<Value>(line).ok())
-        }
-        _ => None,
-    };
-    let last = state.pod(PROBE_NAMESPACE, PROBE_POD);
-    let _ = api.delete(PROBE_POD, &DeleteParams::default().grace_period(0)).await;
-    let image_volume = image_volume_fact(kept, waited.found.as_ref(), report.as_ref());
-    if report.is_none() && kept && image_volume == "unknown" {
-        let events: Vec<String> =
-            state.events(PROBE_NAMESPACE).iter().map(|event| format!("{}: {}", event.reason, event.message)).collect();
-        return Err(Failure::environment(
-            tried,
-            format!(
-                "the probe pod gave no report within {} s; phase {}, events: {}",
-                PROBE_DEADLINE.as_secs(),
-                last.as_deref().map_or("none", pods::phase),
-                events.join(" | "),
-            ),
-        ));
-    }
-    let report = report.unwrap_or_default();
-    Ok(json!({
-        "imageVolume": image_volume,
-        "dns": report.pointer("/dns/ok"),
-        "service": report.pointer("/service/ok"),
-        "seccomp": report.pointer("/seccomp").and_then(Value::as_i64).map(|mode| mode == 2),
-    }))
-}
-
-/// `works`, `dropped` (the API server removed it in silence), `refused` (the runtime said no), `empty` or `unknown`.
-fn image_volume_fact(kept: bool, status: Option<&pods::ContainerStatus>, report: Option<&Value>) -> &'static str {
-    if !kept {
-        return "dropped";
-    }
-    if let Some(executed) = report.and_then(|report| report.pointer("/imageVolume/executed/ok")) {
-        return if executed == true { "works" } else { "empty" };
-    }
-    match status {
-        Some(status) if status.state == ContainerState::Failed && status.exit_code.is_none() => "refused",
-        _ => "unknown",
-    }
-}
-
-fn probe_pod(agent_image: &str, supervisor_image: &str) -> Value {
-    json!({
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": { "name": PROBE_POD, "namespace": PROBE_NAMESPACE },
-        "spec": {
-            "restartPolicy": "Never",
-            "automountServiceAccountToken": false,
-            "terminationGracePeriodSeconds": 0,
-            "securityContext": { "seccompProfile": { "type": "RuntimeDefault" } },
-            "containers": [{
-                "name": "probe",
-                "image": agent_image,
-                "command": [
-                    "/sandproof-probe", "cluster",
-                    "--service-host", "kubernetes.default.svc",
-                    "--image-volume", format!("{IMAGE_VOLUME}/openshell-sandbox"),
-                ],
-                "volumeMounts": [{ "name": "image", "mountPath": IMAGE_VOLUME, "readOnly": true }],
-            }],
-            "volumes": [{ "name": "image", "image": { "reference": supervisor_image, "pullPolicy": "IfNotPresent" } }],
-        },
-    })
 }
 
 /// The feature gates that a metrics page reports.
@@ -197,6 +83,13 @@ async fn served(client: &Client) -> Vec<String> {
         .unwrap_or_default()
 }
 
+/// Whether the Sandbox CRD has a webhook that converts between its versions.
+async fn converts(client: &Client) -> bool {
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let crd = api.get_opt(SANDBOX_CRD).await.ok().flatten();
+    crd.and_then(|crd| crd.spec.conversion).is_some_and(|conversion| conversion.strategy == "Webhook")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -216,14 +109,5 @@ mod tests {
         assert_eq!(both(&on, &on, "ImageVolume"), true);
         assert_eq!(both(&on, &off, "ImageVolume"), false);
         assert_eq!(both(&on, &serde_json::Map::new(), "ImageVolume"), Value::Null);
-    }
-
-    #[test]
-    fn a_volume_that_the_api_dropped_is_told_from_one_the_runtime_refused() {
-        assert_eq!(image_volume_fact(false, None, None), "dropped");
-        let report = json!({"imageVolume": {"executed": {"ok": true}}});
-        assert_eq!(image_volume_fact(true, None, Some(&report)), "works");
-        let report = json!({"imageVolume": {"executed": {"ok": false}}});
-        assert_eq!(image_volume_fact(true, None, Some(&report)), "empty");
     }
 }

@@ -27,6 +27,9 @@ pub(crate) struct Guests {
 }
 
 impl Guests {
+    /// How many images there are.
+    pub(crate) const COUNT: usize = 5;
+
     /// Builds them; `driver` and `controller` are the programs' paths.
     pub(crate) fn build(paths: &Paths, driver: &Utf8Path, controller: &Utf8Path) -> Result<Self, Failure> {
         let probe = paths.program("sandproof-probe")?;
@@ -60,11 +63,21 @@ impl Guests {
                 .entrypoint(["/pause", "idle"])
                 .build()
                 .map_err(failed)?,
-            controller: ImageBuilder::new()
-                .file("/agent-sandbox-controller", controller, 0o755)
-                .entrypoint(["/agent-sandbox-controller"])
-                .build()
-                .map_err(failed)?,
+            controller: Self::controller(controller)?,
         })
+    }
+
+    /// The same images with another Agent Sandbox controller.
+    pub(crate) fn with_controller(&self, controller: &Utf8Path) -> Result<Self, Failure> {
+        Ok(Self { controller: Self::controller(controller)?, ..self.clone() })
+    }
+
+    /// The image of a release's Agent Sandbox controller.
+    pub(crate) fn controller(program: &Utf8Path) -> Result<Image, Failure> {
+        ImageBuilder::new()
+            .file("/agent-sandbox-controller", program, 0o755)
+            .entrypoint(["/agent-sandbox-controller"])
+            .build()
+            .map_err(|error| Failure::environment("build the guest images", error))
     }
 }

@@ -1,71 +1,81 @@
 //! Puts the Agent Sandbox controller into a cluster: its own CRDs, RBAC and Deployment, from its own module.
 
+pub(crate) mod definition;
+mod releases;
+
 use std::time::Duration;
 
-use camino::Utf8Path;
-use k8s_openapi::{
-    api::apps::v1::Deployment, apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
-};
+use k8s_openapi::api::apps::v1::Deployment;
 use kube::{
     Api, Client,
     api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams},
-    runtime::{conditions::is_crd_established, wait::await_condition},
+    runtime::wait::await_condition,
 };
 use serde_json::{Value, json};
 
+pub(crate) use self::{
+    definition::{Definition, SANDBOX_CRD},
+    releases::{Release, Releases},
+};
 use crate::failure::Failure;
 
 /// The field manager of everything the harness applies.
 const MANAGER: &str = "sandproof";
-
-/// How long the API may take to serve a CRD that it has accepted.
-const CRD_DEADLINE: Duration = Duration::from_secs(30);
-
-/// The CRD that every driver needs.
-const SANDBOX_CRD: &str = "sandboxes.agents.x-k8s.io";
 
 /// The controller's Deployment and namespace, the same in every release.
 pub(crate) const CONTROLLER: &str = "agent-sandbox-controller";
 /// The controller's namespace.
 pub(crate) const CONTROLLER_NAMESPACE: &str = "agent-sandbox-system";
 
-/// Applies the manifests in `directory` (the module's `k8s/`), with `image` as the controller's image.
+/// Applies the manifests of a release to a cluster that has none yet.
 /// Returns once the Sandbox CRD is served; the controller itself may still be starting.
-pub(crate) async fn agent_sandbox(client: &Client, directory: &Utf8Path, image: &str) -> Result<(), Failure> {
-    let crd = manifests(&directory.join("crds/agents.x-k8s.io_sandboxes.yaml"))?;
-    let mut rest = manifests(&directory.join("controller.yaml"))?;
-    rest.extend(manifests(&directory.join("rbac.generated.yaml"))?);
-    for object in &mut rest {
-        if object["kind"] == "Deployment" {
-            adapt_deployment(object, image);
-        }
+pub(crate) async fn agent_sandbox(client: &Client, release: &Release) -> Result<Definition, Failure> {
+    let definition = release.definition()?;
+    let controller = release.controller()?;
+    if Definition::of_manifest(&definition)?.converts() {
+        // This controller looks for the definition once, when it starts, to tell it of its own certificate.
+        apply(client, &definition).await?;
+        apply_in_order(client, &controller).await?;
+    } else {
+        futures::try_join!(apply(client, &definition), apply_in_order(client, &controller))?;
     }
-    // The namespace is first in the file and everything namespaced needs it.
-    let (first, others): (Vec<_>, Vec<_>) = rest.iter().partition(|object| object["kind"] == "Namespace");
-    futures::try_join!(apply_all(client, crd.iter()), async {
-        apply_all(client, first.into_iter()).await?;
-        apply_all(client, others.into_iter()).await
-    })?;
-    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-    let served = await_condition(api, SANDBOX_CRD, is_crd_established());
-    match tokio::time::timeout(CRD_DEADLINE, served).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(Failure::environment(format!("watch the CRD {SANDBOX_CRD}"), error)),
-        Err(_) => Err(Failure::environment(
-            format!("install the CRD {SANDBOX_CRD}"),
-            format!("the API server did not establish it within {} s", CRD_DEADLINE.as_secs()),
-        )),
-    }
+    Definition::established(client).await
 }
 
-/// Waits until the controller is available.
+/// Puts another release in the place of the one that a cluster has, and waits until it works.
+/// Sandboxes stay; those that are stored in an API version that the new release does not have are stored anew before.
+pub(crate) async fn upgrade(client: &Client, release: &Release, deadline: Duration) -> Result<Definition, Failure> {
+    definition::migrate(client, &Definition::of_manifest(&release.definition()?)?).await?;
+    definition::replace(client, &release.definition()?).await?;
+    apply_in_order(client, &release.controller()?).await?;
+    works(client, deadline).await
+}
+
+/// Puts a release back on a cluster that had another one. Where an upgrade cannot be undone, all Sandboxes are lost.
+pub(crate) async fn reinstall(client: &Client, release: &Release, deadline: Duration) -> Result<Definition, Failure> {
+    let manifest = release.definition()?;
+    if definition::can_store(client, &Definition::of_manifest(&manifest)?).await? {
+        definition::replace(client, &manifest).await?;
+    } else {
+        definition::remove(client).await?;
+        apply(client, &manifest).await?;
+    }
+    apply_in_order(client, &release.controller()?).await?;
+    works(client, deadline).await
+}
+
+/// Waits until the definition is served, the controller is available, and versions are converted where there are two.
+pub(crate) async fn works(client: &Client, deadline: Duration) -> Result<Definition, Failure> {
+    let definition = Definition::established(client).await?;
+    controller_available(client, deadline).await?;
+    definition.wait_for_conversion(client, deadline).await?;
+    Ok(definition)
+}
+
+/// Waits until the controller that was asked for last is available, and no other one is left.
 pub(crate) async fn controller_available(client: &Client, deadline: Duration) -> Result<(), Failure> {
     let api: Api<Deployment> = Api::namespaced(client.clone(), CONTROLLER_NAMESPACE);
-    let available = |deployment: Option<&Deployment>| {
-        deployment
-            .and_then(|deployment| deployment.status.as_ref()?.available_replicas)
-            .is_some_and(|replicas| replicas > 0)
-    };
+    let available = |deployment: Option<&Deployment>| deployment.is_some_and(is_available);
     match tokio::time::timeout(deadline, await_condition(api, CONTROLLER, available)).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(Failure::environment("watch the Agent Sandbox controller", error)),
@@ -76,24 +86,31 @@ pub(crate) async fn controller_available(client: &Client, deadline: Duration) ->
     }
 }
 
-/// The image, and no leader election: one replica on one node waits for nobody.
-fn adapt_deployment(deployment: &mut Value, image: &str) {
-    if let Some(container) = deployment.pointer_mut("/spec/template/spec/containers/0") {
-        container["image"] = json!(image);
-        container["args"] = json!(["--leader-elect=false"]);
-    }
+/// Whether all replicas of a Deployment are of its current template, and there is one that is available.
+pub(crate) fn is_available(deployment: &Deployment) -> bool {
+    let Some(status) = &deployment.status else { return false };
+    let updated = status.updated_replicas.unwrap_or(0);
+    status.observed_generation == deployment.metadata.generation
+        && updated > 0
+        && status.available_replicas == Some(updated)
+        && status.replicas == Some(updated)
 }
 
-/// The documents of a manifest file.
-fn manifests(path: &Utf8Path) -> Result<Vec<Value>, Failure> {
-    let tried = || format!("read the manifests in {path}");
-    let text = fs_err::read_to_string(path).map_err(|error| Failure::environment(tried(), error))?;
-    let documents: Vec<Value> = text
-        .split("\n---")
-        .map(|document| sandproof_scenarios::yaml::from_str::<Value>(document.trim_start_matches('-')))
-        .collect::<Result<_, _>>()
-        .map_err(|error| Failure::environment(tried(), error))?;
-    Ok(documents.into_iter().filter(Value::is_object).collect())
+/// Gives the controller's Deployment so many replicas.
+pub(crate) async fn scale_controller(client: &Client, replicas: u32) -> Result<(), Failure> {
+    let api: Api<Deployment> = Api::namespaced(client.clone(), CONTROLLER_NAMESPACE);
+    let patch = Patch::Merge(json!({ "spec": { "replicas": replicas } }));
+    api.patch(CONTROLLER, &PatchParams::default(), &patch)
+        .await
+        .map(drop)
+        .map_err(|error| Failure::environment("scale the Agent Sandbox controller", error))
+}
+
+/// The namespace first: everything namespaced needs it.
+async fn apply_in_order(client: &Client, objects: &[Value]) -> Result<(), Failure> {
+    let (first, others): (Vec<_>, Vec<_>) = objects.iter().partition(|object| object["kind"] == "Namespace");
+    apply_all(client, first.into_iter()).await?;
+    apply_all(client, others.into_iter()).await
 }
 
 async fn apply_all<'a>(client: &Client, objects: impl Iterator<Item = &'a Value>) -> Result<(), Failure> {
@@ -101,7 +118,7 @@ async fn apply_all<'a>(client: &Client, objects: impl Iterator<Item = &'a Value>
 }
 
 /// Server-side apply of one object.
-pub(crate) async fn apply(client: &Client, object: &Value) -> Result<(), Failure> {
+async fn apply(client: &Client, object: &Value) -> Result<(), Failure> {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let (kind, name, namespace) = (text("/kind"), text("/metadata/name"), text("/metadata/namespace"));
     let (group, version) = text("/apiVersion").split_once('/').unwrap_or(("", text("/apiVersion")));
@@ -115,4 +132,23 @@ pub(crate) async fn apply(client: &Client, object: &Value) -> Result<(), Failure
         .await
         .map(drop)
         .map_err(|error| Failure::environment(format!("apply {kind} {name}"), error))
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::rolled_out(json!({"observedGeneration": 2, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1}), true)]
+    #[case::not_seen_yet(json!({"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1}), false)]
+    #[case::old_one_left(json!({"observedGeneration": 2, "replicas": 2, "updatedReplicas": 1, "availableReplicas": 2}), false)]
+    #[case::starting(json!({"observedGeneration": 2, "replicas": 1, "updatedReplicas": 1}), false)]
+    #[case::stopped(json!({"observedGeneration": 2}), false)]
+    fn a_controller_is_available_when_only_the_new_one_is_left(#[case] status: Value, #[case] expected: bool) {
+        let deployment: Deployment =
+            serde_json::from_value(json!({ "metadata": { "generation": 2 }, "status": status })).unwrap();
+        assert_eq!(is_available(&deployment), expected);
+    }
 }

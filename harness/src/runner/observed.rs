@@ -1,18 +1,26 @@
 //! What a cell reached, against what was asked for.
 
+use std::collections::BTreeMap;
+
 use sandproof_reports::Observed;
 use serde_json::Value;
 
 use crate::plan::PlannedCell;
 
-pub(super) fn observed(identity: &Value, planned: &PlannedCell) -> Observed {
-    let text = |pointer: &str| identity.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
-    let gates = identity
-        .pointer("/gates")
-        .and_then(Value::as_object)
-        .map(|gates| gates.iter().filter_map(|(name, on)| Some((name.clone(), on.as_bool()?))).collect())
-        .unwrap_or_default();
-    let served = identity.pointer("/agentSandbox/served").map(ToString::to_string).unwrap_or_default();
+/// The record's form of the probed facts.
+pub(super) fn observed(facts: &Value) -> Observed {
+    let text = |pointer: &str| facts.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+    let list = |pointer: &str| -> Vec<String> {
+        let items = facts.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
+        items.filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let apiserver = switches(facts, "/apiserverGates");
+    let mut kubelet_gates = switches(facts, "/kubeletGates");
+    // What both say is said once.
+    kubelet_gates.retain(|gate, on| apiserver.get(gate) != Some(on));
+    let capabilities = facts.pointer("/capabilities").and_then(Value::as_object);
+    let mut served = list("/agentSandbox/served");
+    served.sort_unstable();
     Observed {
         apiserver: text("/apiserver"),
         kubelet: text("/kubelet"),
@@ -21,13 +29,23 @@ pub(super) fn observed(identity: &Value, planned: &PlannedCell) -> Observed {
             text("/runtime/name").unwrap_or_default(),
             text("/runtime/version").unwrap_or_default()
         )),
-        agent_sandbox: Some(format!("v{} serving {served}", planned.agent_sandbox)),
-        gates,
+        agent_sandbox: Some(format!(
+            "v{} serving {}",
+            text("/agentSandbox/release").unwrap_or_default(),
+            served.join(" and ")
+        )),
+        gates: switches(facts, "/gates"),
+        kubelet_gates,
+        capabilities: capabilities
+            .into_iter()
+            .flatten()
+            .filter_map(|(name, found)| Some((name.clone(), shown(found)?)))
+            .collect(),
         adaptations: Vec::new(),
     }
 }
 
-/// Reaching another version than asked is an error: the cell would claim what it did not test.
+/// Reaching something else than asked is an error: the cell would claim what it did not test.
 pub(super) fn reached_something_else(planned: &PlannedCell, observed: &Observed) -> Option<String> {
     let differs = |found: &Option<String>, asked: &str| found.as_deref() != Some(asked);
     if differs(&observed.apiserver, &planned.kubernetes) || differs(&observed.kubelet, &planned.kubernetes) {
@@ -45,5 +63,108 @@ pub(super) fn reached_something_else(planned: &PlannedCell, observed: &Observed)
             observed.runtime.as_deref().unwrap_or("nothing")
         ));
     }
-    None
+    wrong_gate(planned, observed)
+}
+
+/// A gate whose metric is there and says something else than the plan.
+fn wrong_gate(planned: &PlannedCell, observed: &Observed) -> Option<String> {
+    let mut kubelet = planned.effective_gates.clone();
+    kubelet.extend(planned.kubelet_gates.clone());
+    let word = |on: bool| if on { "on" } else { "off" };
+    let both = observed.gates.iter().filter_map(|(gate, found)| {
+        let asked = *planned.effective_gates.get(gate)? && *kubelet.get(gate)?;
+        (asked != *found).then(|| format!("{gate} was to be {}, and the metrics say {}", word(asked), word(*found)))
+    });
+    let own = observed.kubelet_gates.iter().filter_map(|(gate, found)| {
+        let asked = *kubelet.get(gate)?;
+        (asked != *found)
+            .then(|| format!("{gate} was to be {} in the kubelet, and its metrics say {}", word(asked), word(*found)))
+    });
+    both.chain(own).next()
+}
+
+fn switches(facts: &Value, pointer: &str) -> BTreeMap<String, bool> {
+    let gates = facts.pointer(pointer).and_then(Value::as_object).into_iter().flatten();
+    gates.filter_map(|(name, on)| Some((name.clone(), on.as_bool()?))).collect()
+}
+
+/// A capability as a word; one that could not be found out is left out.
+fn shown(found: &Value) -> Option<String> {
+    match found {
+        Value::String(text) => Some(text.clone()),
+        Value::Bool(works) => Some(if *works { "works" } else { "does not work" }.to_owned()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use camino::Utf8PathBuf;
+    use rstest::rstest;
+    use sandproof_clusters::components::Pins;
+    use serde_json::json;
+
+    use super::*;
+    use crate::plan::cells;
+
+    fn cell(id: &str) -> PlannedCell {
+        let pins = Pins::load(Utf8PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../clusters/pins.yaml")).unwrap();
+        cells(&pins).into_iter().find(|cell| cell.id == id).unwrap()
+    }
+
+    fn facts(kubernetes: &str, runtime: (&str, &str), apiserver: Option<bool>, kubelet: Option<bool>) -> Value {
+        let both = apiserver.zip(kubelet).map(|(apiserver, kubelet)| apiserver && kubelet);
+        json!({
+            "apiserver": kubernetes, "kubelet": kubernetes,
+            "runtime": {"name": runtime.0, "version": runtime.1},
+            "gates": {"ImageVolume": both},
+            "apiserverGates": {"ImageVolume": apiserver},
+            "kubeletGates": {"ImageVolume": kubelet, "KubeletEnsureSecretPulledImages": null},
+            "agentSandbox": {"served": ["v1beta1", "v1alpha1"], "release": "0.5.6"},
+            "capabilities": {"imageVolume": "works", "dns": true, "seccomp": null},
+        })
+    }
+
+    #[rstest]
+    #[case("k1.34-crio1.34-native", ("1.34.10", ("cri-o", "1.34.0")), (Some(false), Some(false)), None)]
+    #[case("k1.34-crio1.34-native", ("1.34.10", ("cri-o", "1.34.0")), (None, None), None)]
+    #[case("k1.34-crio1.34-native", ("1.34.9", ("cri-o", "1.34.0")), (None, None), Some("Kubernetes 1.34.10 was asked"))]
+    #[case("k1.34-crio1.34-native", ("1.34.10", ("cri-o", "1.34.1")), (None, None), Some("cri-o 1.34.0 was asked for"))]
+    #[case(
+        "k1.34-crio1.34-native",
+        ("1.34.10", ("cri-o", "1.34.0")),
+        (Some(true), Some(true)),
+        Some("ImageVolume was to be off")
+    )]
+    #[case(
+        "k1.34-crio1.34-native-imagevolume-apiserver-only",
+        ("1.34.10", ("cri-o", "1.34.0")),
+        (Some(true), Some(false)),
+        None
+    )]
+    #[case(
+        "k1.34-crio1.34-native-imagevolume-apiserver-only",
+        ("1.34.10", ("cri-o", "1.34.0")),
+        (Some(true), Some(true)),
+        Some("ImageVolume was to be off")
+    )]
+    fn what_was_reached_is_what_was_asked_for(
+        #[case] id: &str,
+        #[case] versions: (&str, (&str, &str)),
+        #[case] gates: (Option<bool>, Option<bool>),
+        #[case] mismatch: Option<&str>,
+    ) {
+        let found = observed(&facts(versions.0, versions.1, gates.0, gates.1));
+        let said = reached_something_else(&cell(id), &found);
+        match mismatch {
+            None => assert_eq!(said, None),
+            Some(text) => assert!(said.as_ref().is_some_and(|said| said.contains(text)), "{said:?}"),
+        }
+    }
+
+    #[test]
+    fn the_record_has_what_the_cluster_said() {
+        let found = observed(&facts("1.34.10", ("cri-o", "1.34.0"), Some(true), Some(false)));
+        insta::assert_json_snapshot!(found);
+    }
 }

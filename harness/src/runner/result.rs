@@ -10,7 +10,7 @@ use kube::{
 };
 use sandproof_clusters::registry::RequestKind;
 use sandproof_reports::{CaseResult, Cause, Verdict};
-use sandproof_scenarios::{Expectations, Facts, Judgement, Observations, ScenarioInstance, judge};
+use sandproof_scenarios::{Expectations, Facts, Judgement, Observations, ScenarioInstance, judge, judge_beforehand};
 use serde_json::{Value, json};
 
 use crate::{
@@ -60,6 +60,9 @@ impl Bench {
             scenario: scenario.key.clone(),
             title: scenario.title.clone(),
         });
+        if let Some(judgement) = judge_beforehand(scenario, &self.facts, &self.expectations) {
+            return self.skipped(scenario, judgement);
+        }
         let started = Instant::now();
         let mut count = 1;
         let mut last = self.attempt(scenario, position, count).await;
@@ -86,6 +89,22 @@ impl Bench {
             expected: result.expected,
             seconds: result.seconds,
             summary: result.cause.as_ref().map(|cause| cause.summary.clone()).unwrap_or_default(),
+        });
+        result
+    }
+
+    /// The result of a scenario that is left out here for a reason stated beforehand.
+    fn skipped(&self, scenario: &ScenarioInstance, judgement: Judgement) -> CaseResult {
+        let mut result = self.blank(scenario, judgement.verdict);
+        result.expected = judgement.expected;
+        result.cause = Some(Cause::new("skipped", &judgement.summary));
+        self.stage.events.emit(Event::ScenarioFinished {
+            cell: self.stage.cell.clone(),
+            scenario: scenario.key.clone(),
+            verdict: result.verdict,
+            expected: result.expected,
+            seconds: 0.0,
+            summary: judgement.summary,
         });
         result
     }
@@ -136,6 +155,12 @@ impl Bench {
         let driver_log = driver_log(&scene).await;
         let seen = seen(&scene, &judgement, error.as_ref(), driver_log.as_deref());
         let evidence = self.collect(&scene, scenario, &judgement, driver_log.as_deref(), count);
+        // What comes next on this cluster must find it as it was; where nothing does, it goes with the cluster.
+        if !self.stage.halt.is_cancelled()
+            && let Err(error) = steps::restore(&mut scene).await
+        {
+            self.stage.declare_broken(error.to_string());
+        }
         let stays = match self.keep {
             Keep::Never => false,
             Keep::OnFailure => is_red(&judgement),

@@ -1,22 +1,28 @@
-//! A whole run: host, components, registry, cells, record.
+//! A whole run: components, cells side by side, record.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::Arc,
+};
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 use jiff::Timestamp;
 use sandproof_clusters::{
-    host::Host,
-    ledger,
-    registry::{Registry, RegistryOptions, random_word},
+    components::Store,
+    host::{CellNeeds, Host, Room, capacity},
+    registry::random_word,
 };
 use sandproof_reports::{Cell, Harness, Record, Run};
-use sandproof_scenarios::Expectations;
+use sandproof_scenarios::{Expectations, ScenarioInstance};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use super::foundation::{context, lay};
 use super::{
-    cell::{self, CellContext},
-    guests::Guests,
+    cell,
+    foundation::Ground,
     result::unjudged,
+    schedule::{Ended, Slot, Slots, schedule},
 };
 use crate::{
     cli::{Keep, SourceArguments},
@@ -35,21 +41,45 @@ pub(crate) struct RunSettings {
     pub(crate) sources: SourceArguments,
     pub(crate) out: Utf8PathBuf,
     pub(crate) keep: Keep,
+    /// Cells at once; as many as the host has room for when not given.
+    pub(crate) cells: Option<usize>,
     pub(crate) jobs: Option<usize>,
     pub(crate) retries: u8,
     pub(crate) fault: Option<String>,
     pub(crate) install: bool,
 }
 
-/// What is the same for all cells of a run.
+/// A cell of the plan that has scenarios to run.
 #[derive(Debug)]
-pub(crate) struct Foundation {
-    pub(crate) host: Host,
-    pub(crate) kit: Kit,
-    pub(crate) registry: Arc<Registry>,
-    pub(crate) guests: Guests,
-    scratch: Utf8PathBuf,
+struct Turn<'a> {
+    position: usize,
+    planned: &'a PlannedCell,
+    scenarios: Vec<ScenarioInstance>,
+    /// Whether the cache has everything that it needs.
+    cached: bool,
 }
+
+/// A cell that can begin.
+#[derive(Debug)]
+struct Job {
+    planned: PlannedCell,
+    scenarios: Vec<ScenarioInstance>,
+    host: Host,
+    kit: Kit,
+}
+
+/// What every cell's task has a copy of.
+#[derive(Debug, Clone)]
+struct Shared {
+    settings: RunSettings,
+    ground: Arc<Ground>,
+    expectations: Arc<Expectations>,
+    events: Events,
+    cancelled: CancellationToken,
+}
+
+/// The host as probed for cells with this runtime whose components are cached, or not.
+type Hosts<'a> = BTreeMap<(&'a str, bool), Host>;
 
 /// A new run's identifier: the UTC time and a random word.
 pub(crate) fn new_run_id() -> String {
@@ -73,37 +103,32 @@ pub(crate) async fn run(
         cells: plan.cells.iter().map(|cell| cell.name.clone()).collect(),
         results: plan.results(),
     });
-    let expectations = Arc::new(expectations);
-    let mut cells = Vec::new();
-    let mut refused = None;
-    for (position, planned) in plan.cells.iter().enumerate() {
-        let scenarios = plan.scenarios_of(position);
-        if scenarios.is_empty() {
-            continue;
-        }
-        let foundation = match lay(settings, planned, events, cancelled).await {
-            Ok(foundation) => foundation,
-            Err(failure) => {
-                // Nothing has been created for this cell; the record says why.
-                let interrupted = matches!(failure, Failure::Interrupted { .. });
-                if cells.is_empty() && !interrupted {
-                    refused = Some(failure);
-                    break;
-                }
-                let mut cell = Cell::new(&planned.id, &planned.name, planned.axes());
-                cell.results = unjudged(settings.out.as_str(), &planned.id, &scenarios, &failure);
-                cells.push(cell);
-                continue;
-            }
+    let store = provision::store(&settings.paths, &settings.sources)?;
+    let turns = turns(&store, plan)?;
+    let hosts = hosts(settings, &store, &turns, events).await?;
+    let slots = slots(settings, &hosts, turns.len(), events);
+    let shared = Shared {
+        settings: settings.clone(),
+        ground: Arc::new(Ground::new(settings)?),
+        expectations: Arc::new(expectations),
+        events: events.clone(),
+        cancelled: cancelled.clone(),
+    };
+    let (ready, queue) = mpsc::unbounded_channel();
+    let begin = |position, job, slot| one(shared.clone(), position, job, slot);
+    let (unobtained, ended) =
+        tokio::join!(obtain(&store, &hosts, &turns, &shared, ready), schedule(queue, &slots, cancelled, begin));
+    let mut outcomes: BTreeMap<usize, Result<Cell, Failure>> = BTreeMap::new();
+    outcomes.extend(unobtained.into_iter().map(|(position, failure)| (position, Err(failure))));
+    for (position, ended) in ended {
+        let outcome = match ended {
+            Ended::Done(outcome) => outcome,
+            Ended::NotBegun(_) => Err(Failure::Interrupted { during: "waiting for other cells".to_owned() }),
+            Ended::Broken(why) => Ok(broken(settings, &plan.cells[position], plan.scenarios_of(position), &why).await),
         };
-        let context = context(settings, &foundation, Arc::clone(&expectations), events, cancelled)?;
-        cells.push(cell::run(&context, planned, scenarios).await);
-        drop(context);
-        foundation.remove().await;
+        outcomes.insert(position, outcome);
     }
-    if let Some(failure) = refused {
-        return Err(failure);
-    }
+    let cells = cells(settings, plan, outcomes, events)?;
     let run = Run {
         id: settings.run_id.clone(),
         started_at,
@@ -115,88 +140,134 @@ pub(crate) async fn run(
     Ok(Record::new(run, cells, cancelled.is_cancelled()))
 }
 
-/// Gets what a cell stands on: packages, components, a registry, images.
-pub(crate) async fn lay(
-    settings: &RunSettings,
-    planned: &PlannedCell,
-    events: &Events,
-    cancelled: &CancellationToken,
-) -> Result<Foundation, Failure> {
-    let store = provision::store(&settings.paths, &settings.sources)?;
-    let host = provision::host(&settings.paths, &store, events, settings.install).await?;
-    let kit = provision::kit(&store, planned, events, cancelled).await?;
-    let driver = settings.paths.program(match settings.fault {
-        None => "sandproof-reference-driver",
-        Some(_) => "sandproof-reference-driver-faults",
-    })?;
-    let file = |component: &sandproof_clusters::components::Component, program: &str| {
-        component
-            .file(program)
-            .map(Utf8Path::to_owned)
-            .map_err(|error| Failure::environment(format!("find the program {program}"), error))
-    };
-    let guests = Guests::build(&settings.paths, &driver, &file(&kit.agent_sandbox, "agent-sandbox-controller")?)?;
-    let scratch = settings.paths.state.join("runs").join(&settings.run_id);
-    let owner = serde_json::to_string(&ledger::ProcessIdentity::own()).unwrap_or_default();
-    // The owner comes first, so that a sweep can tell a dead run's directory from a living one's.
-    fs_err::create_dir_all(&scratch)
-        .and_then(|()| fs_err::write(scratch.join("owner"), owner))
-        .map_err(|error| Failure::environment("make the run's directory", error))?;
-    let registry = Registry::start(RegistryOptions {
-        distribution: file(&kit.registry, "registry")?,
-        directory: scratch.join("registry"),
-    })
-    .await
-    .map_err(|error| Failure::environment("start the registry", error))?;
-    Ok(Foundation { host, kit, registry: Arc::new(registry), guests, scratch })
-}
-
-/// What a cell is told.
-pub(crate) fn context(
-    settings: &RunSettings,
-    foundation: &Foundation,
-    expectations: Arc<Expectations>,
-    events: &Events,
-    cancelled: &CancellationToken,
-) -> Result<CellContext, Failure> {
-    Ok(CellContext {
-        run_id: settings.run_id.clone(),
-        paths: settings.paths.clone(),
-        kit: foundation.kit.clone(),
-        programs: provision::programs(&foundation.kit, &foundation.host, &settings.paths)?,
-        host: foundation.host.clone(),
-        registry: Arc::clone(&foundation.registry),
-        guests: foundation.guests.clone(),
-        expectations,
-        events: events.clone(),
-        cancelled: cancelled.clone(),
-        out: settings.out.clone(),
-        scratch: foundation.scratch.clone(),
-        report: settings.out.to_string(),
-        keep: settings.keep,
-        jobs: settings.jobs.unwrap_or_else(|| default_jobs(&foundation.host)),
-        retries: settings.retries,
-        fault: settings.fault.clone(),
-    })
-}
-
-impl Foundation {
-    /// Ends the registry and removes the run's scratch directory.
-    pub(crate) async fn remove(self) {
-        if let Ok(registry) = Arc::try_unwrap(self.registry) {
-            registry.shutdown().await;
-        }
-        let _ = fs_err::remove_dir_all(&self.scratch);
-        // The parent goes with the last run.
-        if let Some(parent) = self.scratch.parent() {
-            let _ = fs_err::remove_dir(parent);
+/// The cells in the order in which they are obtained: those that are cached wait for no build of another's.
+fn turns<'a>(store: &Store, plan: &'a Plan) -> Result<Vec<Turn<'a>>, Failure> {
+    let mut turns = Vec::new();
+    for (position, planned) in plan.cells.iter().enumerate() {
+        let scenarios = plan.scenarios_of(position);
+        if !scenarios.is_empty() {
+            turns.push(Turn { position, planned, scenarios, cached: provision::cached(store, planned)? });
         }
     }
+    turns.sort_by_key(|turn| !turn.cached);
+    Ok(turns)
 }
 
-/// Scenarios mostly wait for the kubelet, so there are more of them than processors.
-fn default_jobs(host: &Host) -> usize {
-    (host.processors * 4).clamp(4, 24)
+/// Probes the host once for each kind of cell, before anything runs on it: what this run's own clusters take would
+/// look as if the host lacked it. Where not even the first cell can be run, there is nothing to report on.
+async fn hosts<'a>(
+    settings: &RunSettings,
+    store: &Store,
+    turns: &[Turn<'a>],
+    events: &Events,
+) -> Result<Hosts<'a>, Failure> {
+    let mut hosts = Hosts::new();
+    for (index, turn) in turns.iter().enumerate() {
+        let Entry::Vacant(vacant) = hosts.entry((turn.planned.runtime.as_str(), turn.cached)) else { continue };
+        match provision::host(&settings.paths, store, turn.planned, events, settings.install).await {
+            Ok(host) => drop(vacant.insert(host)),
+            Err(failure) if index == 0 => return Err(failure),
+            // It is tried again, and its cell told, when its turn comes.
+            Err(_) => {}
+        }
+    }
+    Ok(hosts)
+}
+
+/// The slots for as many cells at once as the host has room for, or as were asked for.
+fn slots(settings: &RunSettings, hosts: &Hosts, cells: usize, events: &Events) -> Slots {
+    let room = hosts.values().next().map(|host| Room::of(host, &settings.paths.state)).unwrap_or_default();
+    let capacity = capacity(&room, &CellNeeds::MEASURED);
+    let (wanted, reason) = match settings.cells {
+        Some(cells) => (cells, "as asked for".to_owned()),
+        None => (capacity.cells, capacity.reason()),
+    };
+    let at_once = wanted.min(cells).max(1);
+    let clusters = capacity.clusters(at_once);
+    events.emit(Event::CellsAtOnce { cells, at_once, clusters, reason });
+    Slots::new(at_once, clusters)
+}
+
+/// Obtains what each cell needs, one cell after the other, because a build takes every core. Cells begin meanwhile.
+/// Returns the cells that cannot begin.
+async fn obtain(
+    store: &Store,
+    hosts: &Hosts<'_>,
+    turns: &[Turn<'_>],
+    shared: &Shared,
+    ready: mpsc::UnboundedSender<(usize, Job)>,
+) -> Vec<(usize, Failure)> {
+    let Shared { settings, events, cancelled, .. } = shared;
+    let mut failed = Vec::new();
+    for turn in turns {
+        let planned = turn.planned;
+        let job = async {
+            let host = match hosts.get(&(planned.runtime.as_str(), turn.cached)) {
+                Some(host) => host.clone(),
+                None => provision::host(&settings.paths, store, planned, events, settings.install).await?,
+            };
+            let kit = provision::kit(store, planned, events, cancelled).await?;
+            Ok(Job { planned: planned.clone(), scenarios: turn.scenarios.clone(), host, kit })
+        };
+        match job.await {
+            // The other end is there until this one is gone.
+            Ok(job) => drop(ready.send((turn.position, job))),
+            Err(failure) => failed.push((turn.position, failure)),
+        }
+    }
+    failed
+}
+
+/// One cell from its registry to its deletion. An error means that nothing was created for it.
+async fn one(shared: Shared, position: usize, job: Job, mut slot: Slot) -> Result<Cell, Failure> {
+    let Shared { settings, ground, expectations, events, cancelled } = shared;
+    let Job { planned, scenarios, host, kit } = job;
+    let foundation = ground.found(position, &planned, host, kit, &events).await?;
+    let context = context(&settings, &foundation, expectations, &events, &cancelled)?;
+    let cell = cell::run(&context, &planned, scenarios, &mut slot).await;
+    drop(context);
+    foundation.remove().await;
+    Ok(cell)
+}
+
+/// What is left to say of a cell whose task broke down, once its cluster is gone.
+async fn broken(settings: &RunSettings, planned: &PlannedCell, scenarios: Vec<ScenarioInstance>, why: &str) -> Cell {
+    let failure = Failure::environment(format!("run the cell {}", planned.id), why);
+    let mut cell = Cell::new(&planned.id, &planned.name, planned.axes());
+    cell.results = unjudged(settings.out.as_str(), &planned.id, &scenarios, &failure);
+    let name = cell::cluster_name(&settings.run_id, &planned.id);
+    cell.leftovers = cell::remains(&settings.paths, &name).await;
+    cell
+}
+
+/// The record's cells in the order of the plan; those that could not begin say why. Where none could, the first
+/// reason is the answer, unless the user ended the run.
+fn cells(
+    settings: &RunSettings,
+    plan: &Plan,
+    outcomes: BTreeMap<usize, Result<Cell, Failure>>,
+    events: &Events,
+) -> Result<Vec<Cell>, Failure> {
+    let interrupted = |failure: &Failure| matches!(failure, Failure::Interrupted { .. });
+    let begun = outcomes.values().any(|outcome| outcome.as_ref().map_or_else(interrupted, |_| true));
+    if !begun {
+        return outcomes.into_values().collect();
+    }
+    Ok(outcomes
+        .into_iter()
+        .map(|(position, outcome)| {
+            outcome.unwrap_or_else(|failure| {
+                let planned = &plan.cells[position];
+                if !interrupted(&failure) {
+                    events.emit(Event::Warning { text: format!("{}: {failure}", planned.id) });
+                }
+                let mut cell = Cell::new(&planned.id, &planned.name, planned.axes());
+                let scenarios = plan.scenarios_of(position);
+                cell.results = unjudged(settings.out.as_str(), &planned.id, &scenarios, &failure);
+                cell
+            })
+        })
+        .collect())
 }
 
 /// The command line, without what a reader of the report has no use for: the program's directory.

@@ -1,5 +1,6 @@
 //! Consumers of the event stream.
 
+mod activity;
 mod json_lines;
 mod progress;
 

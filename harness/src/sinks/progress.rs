@@ -6,10 +6,14 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use owo_colors::{OwoColorize, Style};
 use sandproof_reports::Verdict;
 
+use super::activity::Activity;
 use crate::{
     events::{Event, Sink, Stamped},
     terminal,
 };
+
+/// More cells than this are counted, not named, when the run begins.
+const NAMED: usize = 4;
 
 /// Shows a run as it goes.
 #[derive(Debug)]
@@ -17,9 +21,7 @@ pub(crate) struct Progress {
     live: Option<ProgressBar>,
     color: bool,
     verbose: bool,
-    finished: usize,
-    total: usize,
-    running: Vec<String>,
+    activity: Activity,
 }
 
 impl Progress {
@@ -34,7 +36,7 @@ impl Progress {
             bar.enable_steady_tick(Duration::from_millis(200));
             bar
         });
-        Self { live, color: terminal::stderr_color(), verbose, finished: 0, total: 0, running: Vec::new() }
+        Self { live, color: terminal::stderr_color(), verbose, activity: Activity::default() }
     }
 
     fn line(&self, label: &str, style: Style, text: &str) {
@@ -46,18 +48,13 @@ impl Progress {
         }
     }
 
-    fn status(&self, text: impl Into<String>) {
+    fn redraw(&self) {
         if let Some(bar) = &self.live {
-            bar.set_message(text.into());
+            bar.set_message(self.activity.text());
         }
     }
 
-    fn scenarios(&self) {
-        let running = self.running.join(", ");
-        self.status(format!("{} of {} scenarios; running {running}", self.finished, self.total));
-    }
-
-    fn component(&self, event: &Event) {
+    fn component(&mut self, event: &Event) {
         let Event::Component { component, version, step, elapsed, detail, done, remaining } = event else {
             return;
         };
@@ -67,11 +64,11 @@ impl Progress {
             count => format!(", {count} more to go"),
         };
         let detail = if detail.is_empty() { String::new() } else { format!(" ({detail})") };
+        self.activity
+            .component((!done).then(|| format!("{component} {version}: {step}{detail}, {elapsed:.0} s{left}")));
         if *done {
             self.line("obtained", green(), &format!("{component} {version} {step} in {elapsed:.1} s{left}"));
-        } else if self.live.is_some() {
-            self.status(format!("{component} {version}: {step}{detail}, {elapsed:.0} s{left}"));
-        } else {
+        } else if self.live.is_none() {
             self.line("component", dim(), &format!("{component} {version}: {step}{detail}, {elapsed:.0} s{left}"));
         }
     }
@@ -80,8 +77,7 @@ impl Progress {
         let Event::ScenarioFinished { cell, scenario, verdict, expected, seconds, summary } = event else {
             return;
         };
-        self.finished += 1;
-        self.running.retain(|running| running != scenario);
+        let progress = self.activity.verdict(cell, scenario);
         let style = match verdict {
             Verdict::Pass => green(),
             _ if *expected => yellow(),
@@ -89,12 +85,7 @@ impl Progress {
             _ => red(),
         };
         let why = if *verdict == Verdict::Pass { String::new() } else { format!(": {}", first_line(summary)) };
-        self.line(
-            &verdict.to_string(),
-            style,
-            &format!("{cell} {scenario} {seconds:.1} s [{}/{}]{why}", self.finished, self.total),
-        );
-        self.scenarios();
+        self.line(&verdict.to_string(), style, &format!("{cell} {scenario} {seconds:.1} s [{progress}]{why}"));
     }
 }
 
@@ -102,16 +93,22 @@ impl Sink for Progress {
     fn take(&mut self, stamped: &Stamped) {
         match &stamped.event {
             Event::RunStarted { run, profile, cells, results } => {
-                self.total = *results;
-                let cells = cells.join(", ");
+                self.activity.expect(*results);
+                let cells = if cells.len() > NAMED { format!("{} cells", cells.len()) } else { cells.join(", ") };
                 self.line("run", bold(), &format!("{run}, profile {profile}: {results} scenarios on {cells}"));
+            }
+            Event::CellsAtOnce { cells, at_once, reason, .. } => {
+                if *cells > 1 {
+                    let noun = if *at_once == 1 { "cell" } else { "cells" };
+                    self.line("capacity", bold(), &format!("{at_once} {noun} at once ({reason})"));
+                }
             }
             Event::HostInstalling { packages } => {
                 self.line("host", bold(), &format!("installing Debian packages: {}", packages.join(" ")));
             }
             event @ Event::Component { .. } => self.component(event),
             Event::PhaseStarted { cell, phase } => {
-                self.status(format!("{cell}: {phase}"));
+                self.activity.begin(cell, phase);
                 if self.verbose {
                     self.line("begin", dim(), &format!("{phase} {cell}"));
                 }
@@ -122,16 +119,14 @@ impl Sink for Progress {
                 }
             }
             Event::PhaseFinished { cell, phase, seconds } => {
+                self.activity.end(cell, phase);
                 self.line(phase, dim(), &format!("{cell} {seconds:.1} s"));
             }
             Event::CellNote { cell, text } => self.line("note", dim(), &format!("{cell}: {text}")),
-            Event::ScenarioStarted { scenario, .. } => {
-                self.running.push(scenario.clone());
-                self.scenarios();
-            }
-            Event::StepStarted { scenario, step, .. } => {
+            Event::ScenarioStarted { cell, scenario, .. } => self.activity.scenario(cell, scenario),
+            Event::StepStarted { cell, scenario, step } => {
                 if self.verbose {
-                    self.line("step", dim(), &format!("{scenario}: {step}"));
+                    self.line("step", dim(), &format!("{cell} {scenario}: {step}"));
                 }
             }
             event @ Event::ScenarioFinished { .. } => self.verdict(event),
@@ -142,8 +137,12 @@ impl Sink for Progress {
                 self.line("interrupted", yellow(), &format!("{signal}: writing the record and removing everything"));
             }
             Event::Warning { text } => self.line("warning", yellow(), text),
-            Event::RunFinished { .. } => {}
+            Event::CellUsage { cell, cpu_seconds: Some(seconds), peak_memory_bytes: Some(bytes) } if self.verbose => {
+                self.line("used", dim(), &format!("{cell} {seconds:.1} s of CPU, {} MB at most", bytes / 1_000_000));
+            }
+            Event::CellUsage { .. } | Event::RunFinished { .. } => {}
         }
+        self.redraw();
     }
 
     fn finish(&mut self) {

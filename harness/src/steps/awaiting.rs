@@ -10,7 +10,7 @@ use super::{
     StepError,
     pods::{self, ContainerState, ContainerStatus},
 };
-use crate::scene::Scene;
+use crate::{cluster_state::SeenEvent, scene::Scene};
 
 /// The container that a sandbox is for.
 const AGENT: &str = "agent";
@@ -21,8 +21,13 @@ pub(super) async fn sandbox(scene: &mut Scene, step: &AwaitStep) -> Value {
     let stage = Arc::clone(&scene.stage);
     // What was refused never comes: waiting for it would only cost the time limit.
     let within = if scene.refused.contains(&name) { Duration::ZERO } else { step.within.0 };
-    let waited =
-        stage.state.wait(within, |state| scene.sandbox_pod(state, &name).and_then(|pod| decisive(&pod, step))).await;
+    let waited = stage
+        .state
+        .wait(within, |state| {
+            let pod = scene.sandbox_pod(state, &name)?;
+            decisive(&pod, &state.events(&scene.namespace), step)
+        })
+        .await;
     let pod = scene.sandbox_pod(&stage.state, &name);
     let (reached, status) = match waited.found {
         Some((reached, status)) => (reached, status),
@@ -31,19 +36,17 @@ pub(super) async fn sandbox(scene: &mut Scene, step: &AwaitStep) -> Value {
     if reached && step.until == AwaitUntil::Running {
         stage.sandbox_runs();
     }
+    let all = stage.state.events(&scene.namespace);
+    let unmounted = pod.as_deref().and_then(|pod| pods::unmountable(pod, &all));
     let unscheduled = pod.as_deref().and_then(pods::unschedulable).unwrap_or_default().to_owned();
-    let (container, reason, message) = match status {
-        Some(status) => (Some(status.name), status.reason, status.message),
-        None => (None, String::new(), unscheduled),
+    let (container, reason, message) = match (status, unmounted) {
+        (Some(status), _) => (Some(status.name), status.reason, status.message),
+        (None, Some(unmounted)) => (None, pods::FAILED_MOUNT.to_owned(), unmounted),
+        (None, None) => (None, String::new(), unscheduled),
     };
     let object =
         pod.as_deref().and_then(|pod| pod.pointer("/metadata/name")?.as_str().map(|name| format!("Pod/{name}")));
-    let events: Vec<_> = stage
-        .state
-        .events(&scene.namespace)
-        .into_iter()
-        .filter(|event| object.as_ref() == Some(&event.object))
-        .collect();
+    let events: Vec<_> = all.into_iter().filter(|event| object.as_ref() == Some(&event.object)).collect();
     json!({
         "reached": reached,
         "seconds": waited.seconds,
@@ -131,22 +134,29 @@ impl Goal {
 }
 
 /// Whether the pod's state ends the wait, and whether it is the state that was waited for.
-fn decisive(pod: &Value, step: &AwaitStep) -> Option<(bool, Option<ContainerStatus>)> {
+fn decisive(pod: &Value, events: &[SeenEvent], step: &AwaitStep) -> Option<(bool, Option<ContainerStatus>)> {
     let wanted = step.container.as_deref();
     let containers: Vec<ContainerStatus> = pods::containers(pod)
         .into_iter()
         .filter(|container| wanted.is_none_or(|name| container.name == name))
         .collect();
-    let refused = containers.iter().find(|container| container.state == ContainerState::PullRefused);
+    let by_event = pods::refused(pod, events).filter(|container| wanted.is_none_or(|name| container.name == name));
+    let refused =
+        containers.iter().find(|container| container.state == ContainerState::PullRefused).or(by_event.as_ref());
     let failed = containers.iter().find(|container| container.state == ContainerState::Failed);
     let runs = pods::runs(pod, wanted.unwrap_or(AGENT));
+    let unmountable = pods::unmountable(pod, events).is_some();
     match step.until {
         AwaitUntil::Running if runs => Some((true, None)),
         AwaitUntil::PullRefused if refused.is_some() => Some((true, refused.cloned())),
         AwaitUntil::Failed if failed.is_some() || pods::phase(pod) == "Failed" => Some((true, failed.cloned())),
-        // Each image is new to the node, so the first refusal is final, and what runs was not refused.
+        AwaitUntil::CannotStart if failed.is_some() || unmountable => Some((true, failed.cloned())),
+        // What the kubelet does not know it will not mount, and then no container is ever created.
+        _ if unmountable => Some((false, None)),
+        // The first refusal is final, and what runs was not refused.
         AwaitUntil::Running => refused.or(failed).map(|status| (false, Some(status.clone()))),
-        AwaitUntil::PullRefused if runs => Some((false, None)),
+        AwaitUntil::PullRefused | AwaitUntil::CannotStart if runs => Some((false, None)),
+        AwaitUntil::CannotStart => refused.map(|status| (false, Some(status.clone()))),
         AwaitUntil::PullRefused => failed.map(|status| (false, Some(status.clone()))),
         AwaitUntil::Failed => None,
     }

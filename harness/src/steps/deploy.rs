@@ -85,7 +85,8 @@ pub(crate) async fn driver_log(scene: &Scene) -> Option<String> {
     api.logs(pod, &parameters).await.ok()
 }
 
-fn values(scene: &Scene, step: &DriverStep) -> Result<DriverValues, StepError> {
+/// The chart's values for a driver in the scenario's namespace.
+pub(super) fn values(scene: &Scene, step: &DriverStep) -> Result<DriverValues, StepError> {
     let stage = &scene.stage;
     let supervisor = match &step.supervisor_image {
         None => stage.supervisor_image.clone(),
@@ -108,6 +109,7 @@ fn values(scene: &Scene, step: &DriverStep) -> Result<DriverValues, StepError> {
             PullSecretsAs::Strings => SecretsForm::Strings,
             PullSecretsAs::Environment => SecretsForm::Environment,
         },
+        preflight: !step.skip_preflight,
         fault: stage.fault.clone(),
     })
 }

@@ -1,13 +1,17 @@
 //! Carries out the steps of a scenario. Steps observe; the judge decides.
 
+pub(crate) mod agent_sandbox;
 pub(crate) mod pods;
 pub(crate) mod rpc;
 pub(crate) mod watching;
 
 mod awaiting;
 mod deploy;
+mod preload;
 mod provide;
 mod read;
+mod render;
+mod schema;
 mod submit;
 
 pub(crate) use deploy::driver_log;
@@ -71,6 +75,12 @@ pub(crate) async fn carry_out(scene: &mut Scene, steps: &[Step], verb: &mut &'st
     Ok(())
 }
 
+/// Puts back what a scenario's steps changed of the cluster.
+pub(crate) async fn restore(scene: &mut Scene) -> Result<(), StepError> {
+    schema::restore(scene).await?;
+    agent_sandbox::restore(scene).await
+}
+
 async fn one(scene: &mut Scene, step: &Step) -> Result<Option<Value>, StepError> {
     let observed = match step {
         Step::Image(step) => provide::image(scene, step).await?,
@@ -96,6 +106,13 @@ async fn one(scene: &mut Scene, step: &Step) -> Result<Option<Value>, StepError>
             tokio::time::sleep(step.period.0).await;
             json!({ "seconds": step.period.0.as_secs_f64() })
         }
+        Step::Installation(_) => agent_sandbox::installation(scene).await?,
+        Step::Change(step) => agent_sandbox::change(scene, step).await?,
+        Step::Store(step) => agent_sandbox::store(scene, step).await?,
+        Step::Read(step) => agent_sandbox::read(scene, step).await?,
+        Step::Render(step) => render::cases(scene, step).await?,
+        Step::Preload(step) => preload::image(scene, step).await?,
+        Step::Schema(step) => schema::lack(scene, step).await?,
     };
     Ok(Some(observed))
 }

@@ -2,6 +2,14 @@
 
 use serde_json::Value;
 
+use crate::cluster_state::SeenEvent;
+
+/// The reason of the kubelet's events about volumes that it could not mount.
+pub(crate) const FAILED_MOUNT: &str = "FailedMount";
+
+/// What the kubelet says of a volume of a kind that it does not know; it says so each time, and nothing else follows.
+const NO_PLUGIN: &str = "no volume plugin matched";
+
 /// Waiting reasons that mean an image could not be pulled.
 const PULL_REFUSED: &[&str] = &[
     "ErrImagePull",
@@ -65,6 +73,27 @@ pub(crate) fn phase(pod: &Value) -> &str {
     pod.pointer("/status/phase").and_then(Value::as_str).unwrap_or("Unknown")
 }
 
+/// The container whose pull was refused, by the kubelet's events. The pod's status says so too, but behind an init
+/// container only with the next try, many seconds later.
+pub(crate) fn refused(pod: &Value, events: &[SeenEvent]) -> Option<ContainerStatus> {
+    let object = format!("Pod/{}", pod.pointer("/metadata/name")?.as_str()?);
+    let failed = || events.iter().filter(|event| event.object == object && event.reason == "Failed");
+    let (name, reason) = failed().find_map(|event| {
+        let reason = event.message.strip_prefix("Error: ").filter(|reason| PULL_REFUSED.contains(reason))?;
+        Some((event.container.clone()?, reason.to_owned()))
+    })?;
+    let said = failed().find(|event| event.container.as_ref() == Some(&name) && event.message.contains("pull image"));
+    Some(ContainerStatus {
+        state: ContainerState::PullRefused,
+        message: said.map(|event| event.message.clone()).unwrap_or_default(),
+        last_words: String::new(),
+        exit_code: None,
+        restarts: 0,
+        name,
+        reason,
+    })
+}
+
 /// Whether the container of that name runs.
 pub(crate) fn runs(pod: &Value, name: &str) -> bool {
     containers(pod).iter().any(|container| container.name == name && container.state == ContainerState::Running)
@@ -78,6 +107,15 @@ pub(crate) fn unschedulable(pod: &Value) -> Option<&str> {
         .find(|condition| condition["type"] == "PodScheduled" && condition["status"] == "False")?
         .get("message")?
         .as_str()
+}
+
+/// The kubelet's words where it will never mount a volume of the pod, because it does not know such volumes.
+pub(crate) fn unmountable(pod: &Value, events: &[SeenEvent]) -> Option<String> {
+    let object = format!("Pod/{}", pod.pointer("/metadata/name")?.as_str()?);
+    let event = events
+        .iter()
+        .find(|event| event.object == object && event.reason == FAILED_MOUNT && event.message.contains(NO_PLUGIN))?;
+    Some(event.message.clone())
 }
 
 fn container(status: &Value) -> ContainerStatus {
@@ -147,6 +185,59 @@ mod tests {
         let container = &containers(&pod)[0];
         assert_eq!(container.exit_code, Some(2));
         assert_eq!(container.last_words, "unknown method");
+    }
+
+    #[rstest]
+    #[case::gate_off(
+        "FailedMount",
+        "failed to get Plugin from volumeSpec for volume \"v\" err=no volume plugin matched",
+        true
+    )]
+    #[case::not_yet_there("FailedMount", "secret \"x\" not found", false)]
+    #[case::of_another_kind("Failed", "no volume plugin matched", false)]
+    fn a_volume_that_the_kubelet_does_not_know_is_final(
+        #[case] reason: &str,
+        #[case] message: &str,
+        #[case] expected: bool,
+    ) {
+        let event = SeenEvent {
+            at: String::new(),
+            kind: "Warning".to_owned(),
+            reason: reason.to_owned(),
+            message: message.to_owned(),
+            object: "Pod/one".to_owned(),
+            container: None,
+            count: 1,
+        };
+        let pod = |name: &str| json!({ "metadata": { "name": name } });
+        assert_eq!(unmountable(&pod("one"), std::slice::from_ref(&event)).is_some(), expected);
+        assert_eq!(unmountable(&pod("other"), &[event]), None);
+    }
+
+    #[test]
+    fn a_refused_pull_is_told_by_events_with_its_container() {
+        let event = |message: &str, container: Option<&str>| SeenEvent {
+            at: String::new(),
+            kind: "Warning".to_owned(),
+            reason: "Failed".to_owned(),
+            message: message.to_owned(),
+            object: "Pod/one".to_owned(),
+            container: container.map(str::to_owned),
+            count: 1,
+        };
+        let pod = json!({ "metadata": { "name": "one" } });
+        let events = [
+            event("Failed to pull image \"r/a:1\": unauthorized", Some("agent")),
+            event("Error: ErrImagePull", Some("agent")),
+        ];
+        let found = refused(&pod, &events).unwrap();
+        assert_eq!((found.name.as_str(), found.reason.as_str()), ("agent", "ErrImagePull"));
+        assert_eq!(found.state, ContainerState::PullRefused);
+        assert!(found.message.contains("unauthorized"));
+        // The image of a volume is asked for in the pod's name; only the status says whose it is.
+        assert!(refused(&pod, &[event("Error: ErrImagePull", None)]).is_none());
+        assert!(refused(&pod, &[event("Error: container create failed", Some("agent"))]).is_none());
+        assert!(refused(&json!({ "metadata": { "name": "other" } }), &events).is_none());
     }
 
     #[test]

@@ -60,6 +60,8 @@ pub(crate) struct DriverValues {
     pub(crate) pull_secrets: Vec<String>,
     /// How they are handed over.
     pub(crate) form: SecretsForm,
+    /// Whether the chart itself looks for the Sandbox API.
+    pub(crate) preflight: bool,
     /// A fault of the reference driver.
     pub(crate) fault: Option<String>,
 }
@@ -97,6 +99,7 @@ impl DriverValues {
                 "sideloadMethod": self.sideload,
             },
             "server": server,
+            "agentSandbox": { "preflight": { "enabled": self.preflight } },
             "extraEnv": environment,
         })
     }
@@ -113,6 +116,20 @@ impl Chart {
             .run()
             .await
             .map(drop)
+    }
+
+    /// The driver's Deployment as the chart renders it for an API server of that version; no cluster is asked.
+    pub(crate) async fn render(&self, kube_version: &str, values: &Value) -> Result<String, ProcessError> {
+        self.helm()
+            .args(["template", RELEASE, self.directory.as_str(), "--kube-version", kube_version])
+            .args(["--show-only", "templates/deployment.yaml", "--values", "-"])
+            // It asks for the Sandbox API, which nobody serves here.
+            .args(["--set", "agentSandbox.preflight.enabled=false"])
+            .stdin(values.to_string())
+            .deadline(INSTALL_DEADLINE)
+            .run()
+            .await
+            .map(|captured| captured.stdout)
     }
 
     fn helm(&self) -> Process {

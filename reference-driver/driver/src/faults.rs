@@ -56,6 +56,18 @@ impl Faults {
         self.is_on("sideload-always-init")
     }
 
+    pub(crate) fn accepts_silent_drop(&self) -> bool {
+        self.is_on("accept-silent-drop")
+    }
+
+    pub(crate) fn assumes_api_version(&self) -> bool {
+        self.is_on("assume-api-version")
+    }
+
+    pub(crate) fn keeps_api_version(&self) -> bool {
+        self.is_on("keep-api-version")
+    }
+
     #[cfg(feature = "faults")]
     fn is_on(&self, name: &str) -> bool {
         self.active.contains(name)

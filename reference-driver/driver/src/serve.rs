@@ -139,7 +139,8 @@ fn bind(address: SocketAddr) -> std::io::Result<TcpSocket> {
 /// Finds the cluster and the served API version, within the deadline every call has.
 async fn connect(config: &Config) -> Result<Arc<Sandboxes>, ServeError> {
     let client = kubernetes::connect().await?;
-    let sandboxes = Arc::new(Sandboxes::new(client, &config.sandbox.namespace, &config.gateway_id));
+    let sandboxes = Sandboxes::new(client, &config.sandbox.namespace, &config.gateway_id, config.faults.clone());
+    let sandboxes = Arc::new(sandboxes);
     let deadline = Instant::now() + DEADLINE;
     // Nothing announces that the API server can be reached, so it is tried until it can.
     let mut tries = interval(START_RETRY);

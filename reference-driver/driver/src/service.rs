@@ -44,7 +44,7 @@ impl Driver {
     async fn validate(&self, sandbox: Option<v1::DriverSandbox>) -> Result<SandboxRequest, DriverError> {
         let request = SandboxRequest::parse(sandbox, &self.config.faults)?;
         let template = self.template();
-        if template.sideload(&request) == SideloadMethod::ImageVolume {
+        if template.sideload(&request) == SideloadMethod::ImageVolume && !self.config.faults.accepts_silent_drop() {
             self.image_volumes.require(&self.sandboxes, template.supervisor_image(&request)).await?;
         }
         if request.gpus.is_some() {

@@ -21,25 +21,37 @@ pub const FAULTS: &[Fault] = &[
         name: "ignore-global-secrets",
         description: "the configured image pull secrets never reach a pod",
         promise: "a sandbox without an override pulls with the configured image pull secrets",
-        caught_by: &["PS-02", "PS-06", "PS-08", "PS-11", "PS-12", "PS-22"],
+        caught_by: &["PS-02", "PS-06", "PS-08", "PS-11", "PS-12", "PS-18", "PS-22"],
     },
     Fault {
         name: "merge-override",
         description: "a sandbox's own pull secrets are put behind the configured ones instead of replacing them",
         promise: "a sandbox's own pull secrets replace the configured ones",
-        caught_by: &["PS-05", "PS-06", "PS-07", "PS-08"],
+        caught_by: &["PS-05", "PS-06", "PS-07", "PS-08", "PS-18"],
     },
     Fault {
         name: "fall-back-to-global",
         description: "the configured pull secrets follow a sandbox's own as a last resort, and stand in for an empty list",
         promise: "a sandbox whose own pull secrets fail, or which asks for none, does not fall back to the configured ones",
-        caught_by: &["PS-05", "PS-06", "PS-07", "PS-08"],
+        caught_by: &["PS-05", "PS-06", "PS-07", "PS-08", "PS-18"],
     },
     Fault {
         name: "accept-malformed-override",
         description: "a pull-secret override of a wrong shape is taken for absent",
         promise: "a malformed pull-secret override is refused before anything is created",
         caught_by: &["PS-09"],
+    },
+    Fault {
+        name: "assume-api-version",
+        description: "the newest API version of the Sandbox is used without asking whether it is served",
+        promise: "a driver that finds no API version of the Sandbox says so",
+        caught_by: &["AV-05", "AV-07"],
+    },
+    Fault {
+        name: "keep-api-version",
+        description: "the API version that was found at the start is used until the end",
+        promise: "the API version of the Sandbox is found out again when it is no longer served",
+        caught_by: &["AV-07"],
     },
     Fault {
         name: "writable-mount",
@@ -51,7 +63,13 @@ pub const FAULTS: &[Fault] = &[
         name: "sideload-always-init",
         description: "every sandbox gets the supervisor through an init container, whatever was configured or asked for",
         promise: "the configured or requested side-load method is the one used",
-        caught_by: &["PS-22", "SL-01", "SL-02", "SL-04", "SL-12"],
+        caught_by: &["PS-22", "SL-01", "SL-02", "SL-04", "SL-11", "SL-12"],
+    },
+    Fault {
+        name: "accept-silent-drop",
+        description: "a sandbox with an image volume is created without looking whether the cluster keeps image volumes",
+        promise: "a cluster that drops image volumes silently is detected before a sandbox is created",
+        caught_by: &["SL-05", "SL-20"],
     },
 ];
 

@@ -4,6 +4,7 @@
 //! the judge evaluates.
 //! There is no other control flow, and a field that is not listed here is an error with its line and caret.
 
+mod agent_sandbox;
 mod check;
 mod period;
 mod request;
@@ -11,16 +12,18 @@ mod scenario;
 mod step;
 mod step_fields;
 
+pub use agent_sandbox::{ChangeStep, ControllerState, InstallationStep, ReadStep, SandboxVersion, StoreStep};
 pub(crate) use check::Plain;
 pub use check::{Check, Matcher};
 pub use period::{ParsePeriodError, Period};
 pub use request::{CaseRequests, SandboxRequest, Submission};
-pub use scenario::{Parameters, Scenario, ScenarioFile, ScenarioInstance, Unsupported};
+pub use scenario::{Applies, Parameters, Scenario, ScenarioFile, ScenarioInstance, Unsupported};
 pub use step::{
     AwaitStep, CapabilitiesStep, DeleteStep, DriverStep, EventsStep, GetStep, ImageStep, InspectStep, ListStep,
-    ProbeStep, QuietStep, RequestsStep, SecretStep, Step, SubmitStep, WatchStep,
+    PreloadStep, ProbeStep, QuietStep, RenderCase, RenderStep, RequestsStep, SchemaStep, SecretStep, Step, SubmitStep,
+    WatchStep,
 };
 pub use step_fields::{
-    AwaitUntil, DriverExpectation, EventGoal, ImageAccess, ImageContent, PullSecretsAs, RegistryKind, SecretHost,
-    SecretPassword, SecretType,
+    AwaitUntil, DriverExpectation, EventGoal, ImageAccess, ImageContent, PullSecretsAs, RegistryKind, SchemaLack,
+    SecretHost, SecretPassword, SecretType,
 };

@@ -10,7 +10,7 @@ use super::{Check, Step};
 /// The values of a scenario's parameters for one instance.
 pub type Parameters = Map<String, Value>;
 
-/// A scenario file, as it is written. `${param.NAME}` may stand in any string of `title`, `unsupported`, `steps` and `expect`.
+/// A scenario file, as it is written. `${param.NAME}` may stand in any string of `title`, `applies`, `unsupported`, `steps` and `expect`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(title = "sandproof scenario")]
@@ -32,6 +32,12 @@ pub struct ScenarioFile {
     /// Each entry is one instance with a result of its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parameters: Vec<Parameters>,
+    /// Where the scenario makes sense at all; anywhere else it is `skipped`, which is expected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applies: Option<Applies>,
+    /// It changes what all scenarios of a cluster share: it runs after all others, and nothing runs beside it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub alone: bool,
     /// Where a cluster cannot do it: the refusal that must be seen instead.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unsupported: Vec<Unsupported>,
@@ -39,6 +45,16 @@ pub struct ScenarioFile {
     pub steps: Vec<Step>,
     /// What must be true of what was observed.
     pub expect: Vec<Check>,
+}
+
+/// Where a scenario makes sense, declared beforehand; what a driver must refuse belongs under `unsupported` instead.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Applies {
+    /// An expression on the probed facts and on `param.NAME`.
+    pub when: String,
+    /// Why it makes no sense elsewhere, in words for a report.
+    pub reason: String,
 }
 
 /// A condition under which a scenario cannot be fulfilled, and the documented refusal.
@@ -92,6 +108,10 @@ pub struct ScenarioInstance {
     pub faults: Vec<String>,
     /// The values of this instance's parameters.
     pub parameters: Parameters,
+    /// Where it makes sense at all; everywhere if it does not say.
+    pub applies: Option<Applies>,
+    /// It runs after all others, and nothing runs beside it.
+    pub alone: bool,
     /// Where a cluster cannot do it: the refusal that must be seen instead.
     pub unsupported: Vec<Unsupported>,
     /// What is done, in order.
@@ -127,7 +147,7 @@ impl ScenarioInstance {
     /// Puts the parameters in place of nothing: `file` has none of `${param.NAME}` left.
     pub(crate) fn new(file: ScenarioFile, parameters: Parameters) -> Self {
         Self {
-            key: instance_key(&file.id, &parameters),
+            key: sandproof_reports::result_key(&file.id, &parameters),
             id: file.id,
             title: file.title,
             promise: file.promise,
@@ -135,6 +155,8 @@ impl ScenarioInstance {
             tags: file.tags,
             faults: file.faults,
             parameters,
+            applies: file.applies,
+            alone: file.alone,
             unsupported: file.unsupported,
             steps: file.steps,
             expect: file.expect,
@@ -154,20 +176,4 @@ impl ScenarioInstance {
             "param": self.parameters,
         })
     }
-}
-
-/// `ID`, or `ID[name=value,name=value]` with the names in alphabetical order.
-fn instance_key(id: &str, parameters: &Parameters) -> String {
-    if parameters.is_empty() {
-        return id.to_owned();
-    }
-    let mut pairs: Vec<String> = parameters
-        .iter()
-        .map(|(name, value)| match value {
-            Value::String(text) => format!("{name}={text}"),
-            other => format!("{name}={other}"),
-        })
-        .collect();
-    pairs.sort_unstable();
-    format!("{id}[{}]", pairs.join(","))
 }

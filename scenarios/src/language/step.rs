@@ -3,14 +3,17 @@
 //! A step observes and never decides: what it saw goes into the observations under [`Step::observation`], and the judge
 //! evaluates the scenario's checks on them.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Period;
+use super::agent_sandbox::{ChangeStep, InstallationStep, ReadStep, StoreStep};
 use super::request::{CaseRequests, SandboxRequest, Submission};
 use super::step_fields::{
-    AwaitUntil, DriverExpectation, EventGoal, ImageAccess, ImageContent, PullSecretsAs, RegistryKind, SecretHost,
-    SecretPassword, SecretType,
+    AwaitUntil, DriverExpectation, EventGoal, ImageAccess, ImageContent, PullSecretsAs, RegistryKind, SchemaLack,
+    SecretHost, SecretPassword, SecretType,
 };
 
 /// One step: a map with one key, the verb.
@@ -49,6 +52,20 @@ pub enum Step {
     Events(EventsStep),
     /// Lets a stated time pass before an absence is observed.
     Quiet(QuietStep),
+    /// Reads what is installed of Agent Sandbox.
+    Installation(InstallationStep),
+    /// Changes what is installed of Agent Sandbox until the scenario ends; for scenarios that run `alone`.
+    Change(ChangeStep),
+    /// Writes a Sandbox in one API version, past the driver.
+    Store(StoreStep),
+    /// Reads a Sandbox in one API version, past the driver.
+    Read(ReadStep),
+    /// Renders the driver's chart for API servers of other versions, without a cluster.
+    Render(RenderStep),
+    /// Puts an image on the node past the kubelet, as a person with the runtime's own tool does.
+    Preload(PreloadStep),
+    /// Takes a part out of the schema of the Sandbox until the scenario ends; for scenarios that run `alone`.
+    Schema(SchemaStep),
 }
 
 /// Fields of `image`. Observes `{reference, repository, digest}`, by default under the image's name.
@@ -114,6 +131,9 @@ pub struct DriverStep {
     /// The name of an `image` step with content `supervisor`; without it a public supervisor image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub supervisor_image: Option<String>,
+    /// Whether the chart is told not to look for the Sandbox API itself, so that the driver has to.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub skip_preflight: bool,
     /// Whether the driver is waited for until it answers or until it has exited.
     #[serde(default)]
     pub expect: DriverExpectation,
@@ -284,6 +304,53 @@ pub struct QuietStep {
     pub period: Period,
 }
 
+/// Fields of `render`. Observes `{ok, sideload, message}` by the name of each case.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RenderStep {
+    /// The name of the observation.
+    #[serde(rename = "as", default, skip_serializing_if = "Option::is_none")]
+    pub observe_as: Option<String>,
+    /// What is rendered, by name.
+    pub cases: BTreeMap<String, RenderCase>,
+}
+
+/// One rendering of the driver's chart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RenderCase {
+    /// The version that the API server is taken to have, for example `v1.34.6+k3s1`.
+    pub kube_version: String,
+    /// The chart's `supervisor.sideloadMethod`; without it (or with `""`) the chart chooses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sideload: Option<String>,
+}
+
+/// Fields of `preload`. Observes `{image}`, the runtime's name for what it pulled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PreloadStep {
+    /// The name of the observation.
+    #[serde(rename = "as", default, skip_serializing_if = "Option::is_none")]
+    pub observe_as: Option<String>,
+    /// The name of an `image` step.
+    pub image: String,
+    /// The user of the registry whose credentials are used; without it none are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+}
+
+/// Fields of `schema`. Observes `{pruned}`: whether the API server prunes the part by now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SchemaStep {
+    /// The name of the observation.
+    #[serde(rename = "as", default, skip_serializing_if = "Option::is_none")]
+    pub observe_as: Option<String>,
+    /// What the schema is to lack.
+    pub without: SchemaLack,
+}
+
 impl Step {
     /// The verb as it is written.
     pub fn verb(&self) -> &'static str {
@@ -304,6 +371,13 @@ impl Step {
             Self::Watch(_) => "watch",
             Self::Events(_) => "events",
             Self::Quiet(_) => "quiet",
+            Self::Installation(_) => "installation",
+            Self::Change(_) => "change",
+            Self::Store(_) => "store",
+            Self::Read(_) => "read",
+            Self::Render(_) => "render",
+            Self::Preload(_) => "preload",
+            Self::Schema(_) => "schema",
         }
     }
 
@@ -325,6 +399,13 @@ impl Step {
             Self::Watch(step) => (&step.observe_as, self.verb()),
             Self::Events(step) => (&step.observe_as, self.verb()),
             Self::Quiet(step) => (&step.observe_as, self.verb()),
+            Self::Installation(step) => (&step.observe_as, self.verb()),
+            Self::Change(step) => (&step.observe_as, self.verb()),
+            Self::Store(step) => (&step.observe_as, self.verb()),
+            Self::Read(step) => (&step.observe_as, self.verb()),
+            Self::Render(step) => (&step.observe_as, self.verb()),
+            Self::Preload(step) => (&step.observe_as, self.verb()),
+            Self::Schema(step) => (&step.observe_as, self.verb()),
         };
         given.as_deref().unwrap_or(default)
     }

@@ -106,6 +106,16 @@ pub enum AwaitUntil {
     PullRefused,
     /// The pod's phase is Failed.
     Failed,
+    /// A container cannot be created or started, or a volume of the pod cannot be mounted; the first one ends the wait.
+    CannotStart,
+}
+
+/// What the schema of the Sandbox is made to lack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SchemaLack {
+    /// Image volumes, as releases of Agent Sandbox before v0.3.10 do.
+    ImageVolumes,
 }
 
 /// What ends an `events` step.

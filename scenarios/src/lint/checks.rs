@@ -11,7 +11,7 @@ use crate::path::{Path, Segment};
 use crate::source::{Document, Step as At};
 use crate::suite_error::SuiteError;
 
-/// Reports what can never hold in `expect` and in the refusals of `unsupported`.
+/// Reports what can never hold in `applies`, in `expect` and in the refusals of `unsupported`.
 pub(super) fn expect(
     instance: &ScenarioInstance,
     observed: &BTreeMap<&str, &Step>,
@@ -19,6 +19,13 @@ pub(super) fn expect(
     errors: &mut Vec<SuiteError>,
 ) {
     let mut lint = Checks { observed, document, parameters: &instance.parameters, errors };
+    if let Some(applies) = &instance.applies {
+        lint.when(&applies.when, &["applies".into(), "when".into()]);
+        if applies.reason.trim().is_empty() {
+            let at = ["applies".into(), "reason".into()];
+            lint.errors.push(document.error("say why it makes no sense elsewhere", &at));
+        }
+    }
     lint.checks(&instance.expect, &["expect".into()]);
     for (position, block) in instance.unsupported.iter().enumerate() {
         let at = |name: &str| vec!["unsupported".into(), position.into(), name.into()];
@@ -87,6 +94,11 @@ impl Checks<'_, '_> {
                 self.key(path.segments().get(1), "case", &cases, at);
                 2
             }
+            Step::Render(render) => {
+                let cases: Vec<&str> = render.cases.keys().map(String::as_str).collect();
+                self.key(path.segments().get(1), "case", &cases, at);
+                2
+            }
             _ => 1,
         };
         self.key(path.segments().get(rest), "field", observed_fields(step), at);
@@ -121,6 +133,13 @@ fn observed_fields(step: &Step) -> &'static [&'static str] {
         Step::Watch(_) => &[],
         Step::Events(_) => &["reached", "events", "deletedCount"],
         Step::Quiet(_) => &["seconds"],
+        Step::Installation(_) | Step::Change(_) => {
+            &["established", "served", "storage", "storedVersions", "conversion", "caBundle", "controllerAvailable"]
+        }
+        Step::Store(_) | Step::Read(_) => &["ok", "status", "message", "object", "writtenIn"],
+        Step::Render(_) => &["ok", "sideload", "message"],
+        Step::Preload(_) => &["image"],
+        Step::Schema(_) => &["pruned"],
     }
 }
 

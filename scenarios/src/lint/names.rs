@@ -6,8 +6,8 @@ use regex::Regex;
 use serde_json::Value;
 
 use crate::language::{
-    DriverExpectation, DriverStep, EventGoal, EventsStep, ImageContent, SandboxRequest, ScenarioInstance, Step,
-    Submission, SubmitStep,
+    ChangeStep, DriverExpectation, DriverStep, EventGoal, EventsStep, ImageContent, SandboxRequest, ScenarioInstance,
+    Step, Submission, SubmitStep,
 };
 use crate::nearest::{did_you_mean, or_list};
 use crate::parameters::image_references;
@@ -36,6 +36,7 @@ pub(super) fn steps<'a>(
         sandboxes: BTreeSet::new(),
         watches: BTreeSet::new(),
         driver: None,
+        alone: instance.alone,
     };
     for (position, step) in instance.steps.iter().enumerate() {
         names.step(step, &["steps".into(), position.into(), step.verb().into()]);
@@ -53,6 +54,7 @@ struct Names<'a, 'e> {
     sandboxes: BTreeSet<&'a str>,
     watches: BTreeSet<&'a str>,
     driver: Option<DriverExpectation>,
+    alone: bool,
 }
 
 impl<'a> Names<'a, '_> {
@@ -61,7 +63,19 @@ impl<'a> Names<'a, '_> {
             Step::Image(image) => {
                 self.images.insert(&image.name, image.content);
             }
-            Step::Secret(_) | Step::Quiet(_) => {}
+            Step::Secret(_) | Step::Quiet(_) | Step::Installation(_) => {}
+            Step::Change(change) => self.change(change, at),
+            Step::Store(store) => {
+                self.sandboxes.insert(&store.name);
+            }
+            Step::Read(read) => self.sandbox(&read.sandbox, &field(at, "sandbox")),
+            Step::Render(render) => {
+                if render.cases.is_empty() {
+                    self.error("nothing is rendered", at, "write at least one case");
+                }
+            }
+            Step::Preload(step) => self.image(&step.image, None, &field(at, "image")),
+            Step::Schema(_) => self.needs_to_be_alone(at),
             Step::Driver(driver) => self.driver(driver, at),
             Step::Validate(submit) | Step::Create(submit) => {
                 self.needs_driver(at);
@@ -114,6 +128,21 @@ impl<'a> Names<'a, '_> {
         }
         if let Some(image) = &driver.supervisor_image {
             self.image(image, Some(ImageContent::Supervisor), &field(at, "supervisorImage"));
+        }
+    }
+
+    fn needs_to_be_alone(&mut self, at: &[At]) {
+        if !self.alone {
+            self.error("this changes the cluster for every scenario", at, "add `alone: true` to the scenario");
+        }
+    }
+
+    fn change(&mut self, change: &ChangeStep, at: &[At]) {
+        self.needs_to_be_alone(at);
+        let given = [change.controller.is_some(), change.served.is_some(), change.release.is_some()];
+        if given.iter().filter(|given| **given).count() != 1 {
+            let help = "write a step for each change";
+            self.error("exactly one of `controller`, `served` and `release` is needed", at, help);
         }
     }
 

@@ -67,7 +67,32 @@ fn the_good_scenario_is_good() {
     "tag: [smoke]",
     "line 5, at tag: unknown field `tag` (did you mean `tags`?)"
 )]
+#[case::unknown_fact(
+    "unsupported:",
+    "applies: {when: 'kubernets >= 1.33', reason: none there}\nunsupported:",
+    "line 10, at kubernets: there is no field `kubernets` (did you mean `kubernetes`?)"
+)]
+#[case::no_reason(
+    "unsupported:",
+    "applies: {when: 'kubernetes >= 1.33', reason: ''}\nunsupported:",
+    "line 10, at '': say why it makes no sense elsewhere"
+)]
 #[case::unknown_step("- watch: {}", "- wacth: {}", "line 19, at wacth: unknown step `wacth` (did you mean `watch`?)")]
+#[case::shared(
+    "- watch: {}",
+    "- watch: {}\n  - change: {served: []}",
+    "line 20, at change: this changes the cluster for every scenario (add `alone: true` to the scenario)"
+)]
+#[case::two_changes(
+    "steps:",
+    "alone: true\nsteps:\n  - change: {served: [], controller: stopped}",
+    "line 16, at change: exactly one of `controller`, `served` and `release` is needed (write a step for each change)"
+)]
+#[case::unknown_version(
+    "- watch: {}",
+    "- watch: {}\n  - read: {sandbox: first, version: v1}",
+    "line 20, at v1: unknown value `v1` (known here: v1alpha1, v1beta1)"
+)]
 #[case::two_verbs(
     "- watch: {}",
     "- {watch: {}, list: {}}",
@@ -76,7 +101,7 @@ fn the_good_scenario_is_good() {
 #[case::unknown_value(
     "until: running",
     "until: runs",
-    "line 22, at runs: unknown value `runs` (known here: running, pull-refused, failed)"
+    "line 22, at runs: unknown value `runs` (known here: running, pull-refused, failed, cannot-start)"
 )]
 #[case::missing_field(
     "{sandbox: first, until: running",

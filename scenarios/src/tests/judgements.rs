@@ -5,7 +5,8 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::{
-    Expectations, Facts, Judgement, Observations, Parameters, ScenarioFile, ScenarioInstance, StepError, Verdict, judge,
+    Applies, Expectations, Facts, Judgement, Observations, Parameters, ScenarioFile, ScenarioInstance, StepError,
+    Verdict, judge, judge_beforehand,
 };
 
 fn instance() -> ScenarioInstance {
@@ -249,12 +250,26 @@ fn reasons_are_in_the_judgement() {
 fn a_row_can_keep_a_scenario_from_being_run() {
     let rows = expectations("  - {scenario: SL-01, when: 'kubernetes < 1.33', verdict: skipped, reason: too old}\n");
     let old = Facts::new(json!({"kubernetes": "1.31.2"}));
-    assert!(rows.skip(&instance(), &facts("works")).is_none());
-    let judgement = Judgement::skipped(rows.skip(&instance(), &old).unwrap());
+    assert!(judge_beforehand(&instance(), &facts("works"), &rows).is_none());
+    let judgement = judge_beforehand(&instance(), &old, &rows).unwrap();
     assert_eq!(
         (judgement.verdict, judgement.expected, judgement.summary.as_str()),
         (Verdict::Skipped, true, "too old")
     );
+}
+
+#[rstest]
+#[case::there("1.36.4", None)]
+#[case::elsewhere("1.31.2", Some("old kubelets have none (it applies where kubernetes >= 1.33)"))]
+fn a_scenario_is_not_run_where_it_makes_no_sense(#[case] kubernetes: &str, #[case] summary: Option<&str>) {
+    let mut instance = instance();
+    instance.applies =
+        Some(Applies { when: "kubernetes >= 1.33".to_owned(), reason: "old kubelets have none".to_owned() });
+    let facts = Facts::new(json!({ "kubernetes": kubernetes }));
+    // What is known to fail does not matter where nothing is run.
+    let judgement = judge_beforehand(&instance, &facts, &expectations(GAP));
+    let found = judgement.map(|judgement| (judgement.verdict, judgement.expected, judgement.summary));
+    assert_eq!(found, summary.map(|summary| (Verdict::Skipped, true, summary.to_owned())));
 }
 
 #[rstest]

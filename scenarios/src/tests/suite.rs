@@ -10,8 +10,11 @@ const FAULTS: &[&str] = &[
     "merge-override",
     "fall-back-to-global",
     "accept-malformed-override",
+    "assume-api-version",
+    "keep-api-version",
     "writable-mount",
     "sideload-always-init",
+    "accept-silent-drop",
 ];
 
 fn shipped() -> Suite {

@@ -19,7 +19,7 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-use crate::{commands::list::table, failure::Failure, paths::Paths, terminal};
+use crate::{cli::GlobalArguments, commands::list::table, failure::Failure, paths::Paths, plan, provision, terminal};
 
 /// How long a run may take to reach the phase in which it is killed.
 const REACH_DEADLINE: Duration = Duration::from_mins(3);
@@ -35,6 +35,8 @@ const DEATH_DEADLINE: Duration = Duration::from_secs(10);
 struct Case {
     phase: &'static str,
     signal: &'static str,
+    /// Cells that are in the phase at once.
+    cells: usize,
 }
 
 /// What a case left.
@@ -44,6 +46,7 @@ struct Outcome {
     provider: &'static str,
     phase: &'static str,
     signal: &'static str,
+    cells: usize,
     exit_code: Option<i32>,
     record_written: bool,
     /// What still ran, or was still there after the sweep.
@@ -54,34 +57,47 @@ struct Outcome {
 const PHASES: &[&str] = &["create", "install", "probe", "scenarios", "delete"];
 const SIGNALS: &[&str] = &["SIGINT", "SIGTERM", "SIGKILL"];
 const QUICK: &[Case] = &[
-    Case { phase: "create", signal: "SIGKILL" },
-    Case { phase: "install", signal: "SIGTERM" },
-    Case { phase: "scenarios", signal: "SIGINT" },
-    Case { phase: "scenarios", signal: "SIGKILL" },
+    Case { phase: "create", signal: "SIGKILL", cells: 1 },
+    Case { phase: "install", signal: "SIGTERM", cells: 1 },
+    Case { phase: "scenarios", signal: "SIGINT", cells: 1 },
+    Case { phase: "scenarios", signal: "SIGKILL", cells: 1 },
+];
+
+/// With two cells side by side, none may outlive the run any more than one alone.
+const SIDE_BY_SIDE: &[Case] = &[
+    Case { phase: "scenarios", signal: "SIGTERM", cells: 2 },
+    Case { phase: "scenarios", signal: "SIGKILL", cells: 2 },
 ];
 
 /// Kills a run in each phase with each signal; the quick form takes a few of them.
-pub(super) async fn kills(quick: bool, json: bool) -> Result<ExitCode, Failure> {
+pub(super) async fn kills(global: &GlobalArguments, quick: bool, json: bool) -> Result<ExitCode, Failure> {
     let paths = Paths::find()?;
-    let cases: Vec<Case> = if quick {
+    let mut cases: Vec<Case> = if quick {
         QUICK.to_vec()
     } else {
-        PHASES.iter().flat_map(|phase| SIGNALS.iter().map(move |signal| Case { phase, signal })).collect()
+        PHASES.iter().flat_map(|phase| SIGNALS.iter().map(move |signal| Case { phase, signal, cells: 1 })).collect()
     };
+    let pair = two_cached_cells(global, &paths)?;
+    match &pair {
+        Some(_) => cases.extend(SIDE_BY_SIDE),
+        None => terminal::progress("the cache has no two cells, so that none is killed beside another"),
+    }
     let mut outcomes = Vec::new();
     for case in cases {
-        terminal::progress(&format!("{} in phase {}", case.signal, case.phase));
-        outcomes.push(one(&paths, case).await?);
+        terminal::progress(&format!("{} in phase {}, cells: {}", case.signal, case.phase, case.cells));
+        let selection = pair.as_deref().filter(|_| case.cells > 1);
+        outcomes.push(one(&paths, case, selection).await?);
     }
     let ok = outcomes.iter().all(|outcome| outcome.ok);
     if json {
         terminal::json(&json!({ "cases": outcomes }))?;
     } else {
-        let mut rows = table(["PHASE", "SIGNAL", "EXIT", "RECORD", "LEFT", "OK"]);
+        let mut rows = table(["PHASE", "SIGNAL", "CELLS", "EXIT", "RECORD", "LEFT", "OK"]);
         for outcome in &outcomes {
             rows.add_row([
                 outcome.phase.to_owned(),
                 outcome.signal.to_owned(),
+                outcome.cells.to_string(),
                 outcome.exit_code.map_or_else(|| "killed".to_owned(), |code| code.to_string()),
                 if outcome.record_written { "yes" } else { "no" }.to_owned(),
                 if outcome.leftovers.is_empty() { "nothing".to_owned() } else { outcome.leftovers.join(", ") },
@@ -93,7 +109,20 @@ pub(super) async fn kills(quick: bool, json: bool) -> Result<ExitCode, Failure> 
     Ok(if ok { ExitCode::CONFORMANT } else { ExitCode::NONCONFORMANT })
 }
 
-async fn one(paths: &Paths, case: Case) -> Result<Outcome, Failure> {
+/// An expression for two cells that the cache has everything for.
+fn two_cached_cells(global: &GlobalArguments, paths: &Paths) -> Result<Option<String>, Failure> {
+    let store = provision::store(paths, &global.sources)?;
+    let mut cached = Vec::new();
+    for cell in plan::cells(&plan::load_pins(paths)?) {
+        if provision::cached(&store, &cell)? {
+            cached.push(format!("id == \"{}\"", cell.id));
+        }
+    }
+    // The newest are last.
+    Ok((cached.len() > 1).then(|| cached.split_off(cached.len() - 2).join(" || ")))
+}
+
+async fn one(paths: &Paths, case: Case, cells: Option<&str>) -> Result<Outcome, Failure> {
     let tried = "run the case";
     let failed = |error: std::io::Error| Failure::environment(tried, error);
     let scratch = tempfile::Builder::new().prefix("sandproof-kills-").tempdir().map_err(failed)?;
@@ -103,8 +132,13 @@ async fn one(paths: &Paths, case: Case) -> Result<Outcome, Failure> {
     // A state directory of its own: the inventory is then about this run and no other.
     let state = directory.join("state");
     let before = ledger::inventory(&state);
-    let mut child = Process::new(paths.program("sandproof")?)
+    let mut run = Process::new(paths.program("sandproof")?)
         .args(["run", "--scenario", "tags ~ \"pull-secrets\"", "--verbose", "--out", out.as_str()])
+        .args(["--cells", &case.cells.to_string()]);
+    if let Some(cells) = cells {
+        run = run.args(["--cell", cells]);
+    }
+    let mut child = run
         .env("SANDPROOF_HOME", &paths.home)
         .env("SANDPROOF_STATE", &state)
         .env("NO_COLOR", "1")
@@ -118,8 +152,10 @@ async fn one(paths: &Paths, case: Case) -> Result<Outcome, Failure> {
     let mut lines = BufReader::new(stderr).lines();
     let marker = format!("begin {}", case.phase);
     let reached = tokio::time::timeout(REACH_DEADLINE, async {
+        let mut cells = 0;
         while let Ok(Some(line)) = lines.next_line().await {
-            if line.trim_start().starts_with(&marker) {
+            cells += usize::from(line.trim_start().starts_with(&marker));
+            if cells == case.cells {
                 return true;
             }
         }
@@ -158,6 +194,7 @@ async fn one(paths: &Paths, case: Case) -> Result<Outcome, Failure> {
         provider: "native",
         phase: case.phase,
         signal: case.signal,
+        cells: case.cells,
         exit_code,
         record_written,
         ok: reached && as_told && leftovers.is_empty(),

@@ -14,6 +14,6 @@ use crate::{
 pub(crate) async fn selftest(global: &GlobalArguments, command: SelftestCommand) -> Result<ExitCode, Failure> {
     match command {
         SelftestCommand::Mutations { faults, json } => mutations::mutations(global, faults, json).await,
-        SelftestCommand::Kills { quick, json } => kills::kills(quick, json).await,
+        SelftestCommand::Kills { quick, json } => kills::kills(global, quick, json).await,
     }
 }

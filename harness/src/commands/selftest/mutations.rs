@@ -1,7 +1,8 @@
 //! `selftest mutations`: a suite that cannot turn red proves nothing.
 //!
-//! Each fault is switched on in turn, on one cluster, and the whole suite runs against it.
-//! A fault is caught when exactly the scenarios that claim it turn red.
+//! Each fault is switched on in turn, on one cluster, and the smoke profile and every scenario that claims some fault run
+//! against it.
+//! A fault is caught when exactly the scenarios that claim it turn red, of those that make sense on the cluster.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -43,6 +44,8 @@ struct Mutation {
     by: Vec<String>,
     /// The scenarios that claim the fault.
     claimed: Vec<String>,
+    /// Those of them that were skipped, because they make no sense on this cluster.
+    skipped: Vec<String>,
     /// The cause of the first of them.
     cause: Option<String>,
 }
@@ -55,7 +58,10 @@ pub(super) async fn mutations(global: &GlobalArguments, faults: Vec<String>, jso
     let paths = Paths::find()?;
     let suite = suite::load(&paths, None)?;
     let selection = SelectionArguments { profile: Profile::Smoke, ..SelectionArguments::default() };
-    let plan = Plan::make(&selection, &plan::load_pins(&paths)?, &suite)?;
+    let mut plan = Plan::make(&selection, &plan::load_pins(&paths)?, &suite)?;
+    let smoke = |scenario: &ScenarioInstance| scenario.tags.iter().any(|tag| tag == "smoke");
+    plan.scenarios =
+        suite.instances().filter(|scenario| smoke(scenario) || !scenario.faults.is_empty()).cloned().collect();
     let run_id = run::new_run_id();
     let out = Utf8PathBuf::from(crate::commands::run::OUT).join(format!("mutations-{run_id}"));
     fs_err::create_dir_all(&out).map_err(|error| Failure::environment("make a directory for the evidence", error))?;
@@ -65,6 +71,7 @@ pub(super) async fn mutations(global: &GlobalArguments, faults: Vec<String>, jso
         sources: global.sources.clone(),
         out: out.clone(),
         keep: Keep::Never,
+        cells: None,
         jobs: None,
         retries: 0,
         // Any name: it chooses the driver that has the faults compiled in.
@@ -186,6 +193,10 @@ fn judged(fault: &'static str, scenarios: &[ScenarioInstance], results: &[CaseRe
         .filter(|scenario| scenario.faults.iter().any(|name| name == fault))
         .map(|scenario| scenario.id.clone())
         .collect();
+    let was_skipped = |id: &String| {
+        results.iter().filter(|result| result.scenario == **id).all(|result| result.verdict == Verdict::Skipped)
+    };
+    let (skipped, shown): (BTreeSet<String>, BTreeSet<String>) = claimed.iter().cloned().partition(was_skipped);
     let red: Vec<&CaseResult> = results.iter().filter(|result| result.is_red(true)).collect();
     let by: BTreeSet<String> = red.iter().map(|result| result.scenario.clone()).collect();
     // An error of the environment proves nothing about the suite.
@@ -197,9 +208,10 @@ fn judged(fault: &'static str, scenarios: &[ScenarioInstance], results: &[CaseRe
         .map(|cause| format!("{} {}", cause.rule, cause.chain.first().map_or(&cause.summary, |link| &link.text)));
     Mutation {
         fault,
-        caught: judged && !claimed.is_empty() && by == claimed,
+        caught: judged && !shown.is_empty() && by == shown,
         by: by.into_iter().collect(),
         claimed: claimed.into_iter().collect(),
+        skipped: skipped.into_iter().collect(),
         cause,
     }
 }

@@ -7,6 +7,7 @@ use tokio::sync::RwLock;
 
 use super::{call, code_of, is_missing_api};
 use crate::error::DriverError;
+use crate::faults::Faults;
 use crate::names;
 use crate::pod::Template;
 use crate::request::SandboxRequest;
@@ -19,11 +20,13 @@ pub(crate) struct Sandboxes {
     gateway_id: String,
     /// The served version; forgotten when the API turns out to be gone.
     served: RwLock<Option<&'static str>>,
+    faults: Faults,
 }
 
 impl Sandboxes {
-    pub(crate) fn new(client: Client, namespace: &str, gateway_id: &str) -> Self {
-        Self { client, namespace: namespace.to_owned(), gateway_id: gateway_id.to_owned(), served: RwLock::new(None) }
+    pub(crate) fn new(client: Client, namespace: &str, gateway_id: &str, faults: Faults) -> Self {
+        let (namespace, gateway_id) = (namespace.to_owned(), gateway_id.to_owned());
+        Self { client, namespace, gateway_id, served: RwLock::new(None), faults }
     }
 
     pub(crate) fn client(&self) -> &Client {
@@ -47,6 +50,9 @@ impl Sandboxes {
         if let Some(version) = *served {
             return Ok(sandbox::resource(version));
         }
+        if self.faults.assumes_api_version() {
+            return Ok(sandbox::resource(sandbox::VERSIONS[0]));
+        }
         for version in sandbox::VERSIONS {
             let group = format!("{}/{version}", sandbox::GROUP);
             match call("discover the Agent Sandbox API", self.client.list_api_group_resources(&group)).await {
@@ -65,7 +71,9 @@ impl Sandboxes {
 
     /// Makes the next call find the served version out again.
     pub(crate) async fn forget_resource(&self) {
-        *self.served.write().await = None;
+        if !self.faults.keeps_api_version() {
+            *self.served.write().await = None;
+        }
     }
 
     /// The objects in the served version.

@@ -60,6 +60,8 @@ struct Told {
 
 struct TrackedPod {
     pod: Pod,
+    /// A volume that an event said could not be mounted; it holds until the pod gets further.
+    mount: Option<Problem>,
     problems: Vec<Problem>,
     /// When each problem, by condition and reason, was first seen.
     since: BTreeMap<(&'static str, String), String>,
@@ -151,18 +153,23 @@ impl Feed {
         let Some(name) = owner_of(&pod) else {
             return;
         };
-        let problems = problems::of(&pod);
         let mut state = self.lock();
-        let state = &mut *state;
+        let same = state.pods.get(&name).filter(|known| known.pod.metadata.uid == pod.metadata.uid);
+        let mount = same.and_then(|known| known.mount.clone()).filter(|_| problems::waits_for_volumes(&pod));
+        self.track(&mut state, &name, pod, mount);
+    }
+
+    fn track(&self, state: &mut State, name: &str, pod: Pod, mount: Option<Problem>) {
+        let problems: Vec<Problem> = problems::of(&pod).into_iter().chain(mount.clone()).collect();
         let mut since = BTreeMap::new();
         for problem in &problems {
             let key = (problem.condition, problem.reason.clone());
-            let known = state.pods.get(&name).and_then(|known| known.since.get(&key)).cloned();
+            let known = state.pods.get(name).and_then(|known| known.since.get(&key)).cloned();
             since.insert(key, known.unwrap_or_else(now));
         }
-        state.pods.insert(name.clone(), TrackedPod { pod, problems, since });
-        self.reconsider(state, &name);
-        self.tell_problems(state, &name);
+        state.pods.insert(name.to_owned(), TrackedPod { pod, mount, problems, since });
+        self.reconsider(state, name);
+        self.tell_problems(state, name);
     }
 
     /// A pod is gone.
@@ -200,6 +207,14 @@ impl Feed {
         };
         let mut state = self.lock();
         let state = &mut *state;
+        let of_pod = state.pods.iter().find(|(_, known)| known.pod.metadata.name.as_deref() == Some(&name));
+        let mount = of_pod.and_then(|(owner, known)| {
+            let mount = problems::of_mount(&known.pod, &event)?;
+            Some((owner.clone(), known.pod.clone(), mount))
+        });
+        if let Some((owner, pod, mount)) = mount {
+            self.track(state, &owner, pod, Some(mount));
+        }
         if state.sandboxes.contains_key(&name) {
             self.tell_event(state, &name, &event);
             return;

@@ -21,6 +21,9 @@ use crate::names;
 /// How long to wait before the API version is looked for again after it could not be found.
 const REDISCOVERY: Duration = Duration::from_secs(2);
 
+/// How long to wait after a version was gone before it is asked again which one is served.
+const SETTLING: Duration = Duration::from_millis(200);
+
 /// Follows sandboxes, their pods and their events until `stop`.
 pub(crate) async fn follow(feed: Arc<Feed>, sandboxes: Arc<Sandboxes>, stop: CancellationToken) {
     let all = async {
@@ -44,6 +47,8 @@ async fn follow_sandboxes(feed: &Feed, sandboxes: &Sandboxes) {
                 let api = sandboxes.api(&resource);
                 follow_version(feed, watcher(api, Config::default().labels(&selector)).backoff(Doubling::new())).await;
                 sandboxes.forget_resource().await;
+                // Discovery may still name what requests no longer find.
+                tokio::time::sleep(SETTLING).await;
             }
             // There is nothing to watch until the definition is installed again.
             Err(error) => {

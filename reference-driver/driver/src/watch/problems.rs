@@ -1,6 +1,6 @@
 //! What keeps a sandbox's pod from running, in words a client can act on.
 
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
+use k8s_openapi::api::core::v1::{ContainerStatus, Event, Pod, PodCondition};
 
 use crate::pod::SUPERVISOR_VOLUME;
 
@@ -8,6 +8,8 @@ use crate::pod::SUPERVISOR_VOLUME;
 const IMAGE_PULL: &str = "ImagePull";
 /// The condition of a container that cannot be created or started, or that ended with an error.
 const CONTAINER_START: &str = "ContainerStart";
+/// The condition of a volume that cannot be mounted.
+const VOLUME_MOUNT: &str = "VolumeMount";
 /// The condition of a pod no node takes.
 const POD_SCHEDULED: &str = "PodScheduled";
 /// The condition of a pod that ended with an error as a whole, such as an evicted one.
@@ -57,6 +59,37 @@ pub(super) fn of(pod: &Pod) -> Vec<Problem> {
         });
     }
     problems
+}
+
+/// The volume that an event says the kubelet could not mount. The pod's status says nothing of it: its containers just wait.
+pub(super) fn of_mount(pod: &Pod, event: &Event) -> Option<Problem> {
+    let reason = event.reason.as_deref().filter(|reason| matches!(*reason, "FailedMount" | "FailedAttachVolume"))?;
+    if event.involved_object.uid != pod.metadata.uid || !waits_for_volumes(pod) {
+        return None;
+    }
+    let name = pod.metadata.name.as_deref().unwrap_or_default();
+    let detail = event.message.as_deref().unwrap_or_default();
+    let image = volume_image(pod).filter(|_| detail.contains(SUPERVISOR_VOLUME)).map(str::to_owned);
+    let named = image.as_ref().map(|image| format!("image {image:?}: ")).unwrap_or_default();
+    Some(Problem {
+        condition: VOLUME_MOUNT,
+        message: format!("pod {name:?}: {named}{reason}: {detail}"),
+        reason: reason.to_owned(),
+        container: None,
+        image,
+        decides: true,
+    })
+}
+
+/// Whether no container of the pod has got any further than to wait for its volumes.
+pub(super) fn waits_for_volumes(pod: &Pod) -> bool {
+    let Some(status) = &pod.status else { return true };
+    let mut containers = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
+    containers.all(|container| {
+        let waiting = container.state.as_ref().and_then(|state| state.waiting.as_ref());
+        let reason = waiting.and_then(|waiting| waiting.reason.as_deref());
+        container.state.is_none() || matches!(reason, Some("ContainerCreating" | "PodInitializing"))
+    })
 }
 
 /// The condition and whether a waiting reason is a fault at all.

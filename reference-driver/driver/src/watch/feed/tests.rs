@@ -209,3 +209,27 @@ async fn a_pods_successor_survives_the_end_of_the_old_one() {
     feed.pods_listed(&BTreeSet::new());
     assert_eq!(told(&mut changes), ["sandbox 1 x"]);
 }
+
+#[tokio::test]
+async fn a_volume_that_cannot_be_mounted_is_told_until_the_pod_gets_further() {
+    let (feed, mut changes) = feed().await;
+    feed.sandbox_applied(&object("a", "1", "DependenciesNotReady"));
+    feed.pod_applied(pod("a", "p1", Some("ContainerCreating")));
+    let mut failed = event("a", "1", "2026-01-01T00:00:12Z");
+    failed.reason = Some("FailedMount".to_owned());
+    failed.involved_object.uid = Some("p1".to_owned());
+    feed.event_seen(failed);
+    feed.pod_applied(pod("a", "p1", Some("ContainerCreating")));
+    feed.pod_applied(pod("a", "p1", None));
+    assert_eq!(
+        told(&mut changes),
+        [
+            "sandbox 1 DependenciesNotReady",
+            "sandbox 1 FailedMount",
+            // Once in the driver's words, which name the pod, and once in those of Kubernetes.
+            "event 1 FailedMount",
+            "event 1 FailedMount",
+            "sandbox 1 DependenciesNotReady",
+        ]
+    );
+}

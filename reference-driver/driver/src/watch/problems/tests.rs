@@ -94,3 +94,34 @@ fn an_evicted_pod_is_a_problem() {
     let found = of(&pod(&json!({ "phase": "Failed", "reason": "Evicted", "message": "disk pressure" })));
     assert_eq!((found[0].condition, found[0].reason.as_str()), ("PodRunning", "Evicted"));
 }
+
+fn mount_event(uid: &str, message: &str) -> Event {
+    serde_json::from_value(json!({
+        "metadata": { "name": "e" },
+        "involvedObject": { "kind": "Pod", "name": "default--box", "uid": uid },
+        "reason": "FailedMount",
+        "message": message,
+    }))
+    .unwrap()
+}
+
+#[test]
+fn a_volume_that_cannot_be_mounted_is_named_with_its_image() {
+    let waits = pod(&json!({ "containerStatuses": [container("agent", &waiting("ContainerCreating", ""))] }));
+    let message = format!("for volume \"{SUPERVISOR_VOLUME}\" err=no volume plugin matched");
+    let found = of_mount(&waits, &mount_event("u1", &message)).unwrap();
+    assert_eq!((found.condition, found.reason.as_str(), found.decides), ("VolumeMount", "FailedMount", true));
+    assert_eq!(found.image.as_deref(), Some("r.example/supervisor:1"));
+    for part in ["default--box", "r.example/supervisor:1", "FailedMount", "no volume plugin matched"] {
+        assert!(found.message.contains(part), "{part} is not in {}", found.message);
+    }
+    assert_eq!(of_mount(&waits, &mount_event("u1", "secret not found")).unwrap().image, None);
+}
+
+#[test]
+fn a_late_word_about_a_volume_is_not_a_problem() {
+    let runs = pod(&json!({ "containerStatuses": [container("agent", &json!({ "running": {} }))] }));
+    assert_eq!(of_mount(&runs, &mount_event("u1", "timed out")), None);
+    let waits = pod(&json!({}));
+    assert_eq!(of_mount(&waits, &mount_event("u0", "of the pod before")), None);
+}
