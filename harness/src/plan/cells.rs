@@ -1,6 +1,6 @@
 //! The cells that the pins make: every minor with its runtimes, and the variants.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use sandproof_clusters::components::{Axes as PinnedAxes, Pins, series};
 use sandproof_reports::Axes;
@@ -116,12 +116,12 @@ pub(super) fn planned(axes: &PinnedAxes, point: Point) -> PlannedCell {
         series(&point.runtime_version)
     );
     for (gate, state) in gate_states(&point) {
-        id.push_str(&format!("-{}-{}", gate.to_lowercase(), state.replace(' ', "-")));
-        name.push_str(&format!(" · {gate} {state}"));
+        let _ = write!(id, "-{}-{}", gate.to_lowercase(), state.replace(' ', "-"));
+        let _ = write!(name, " · {gate} {state}");
     }
     if let Some(release) = release {
-        id.push_str(&format!("-as{release}"));
-        name.push_str(&format!(" · Agent Sandbox {release}"));
+        let _ = write!(id, "-as{release}");
+        let _ = write!(name, " · Agent Sandbox {release}");
     }
     if skew.is_some() {
         name.push_str(" · skew");

@@ -51,7 +51,7 @@ pub const FAULTS: &[Fault] = &[
         name: "keep-api-version",
         description: "the API version that was found at the start is used until the end",
         promise: "the API version of the Sandbox is found out again when it is no longer served",
-        caught_by: &["AV-07"],
+        caught_by: &["AV-06", "AV-07"],
     },
     Fault {
         name: "writable-mount",

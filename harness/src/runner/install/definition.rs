@@ -320,3 +320,63 @@ fn has_ca_bundle(definition: &CustomResourceDefinition) -> bool {
 fn is_conflict(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 409)
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    /// A definition with these versions: name, served, stored.
+    fn definition(versions: &[(&str, bool, bool)], ca_bundle: Option<&str>) -> CustomResourceDefinition {
+        let versions: Vec<Value> = versions
+            .iter()
+            .map(|(name, served, storage)| json!({ "name": name, "served": served, "storage": storage }))
+            .collect();
+        let mut client = json!({ "service": { "name": "converter", "namespace": "system" } });
+        if let Some(bundle) = ca_bundle {
+            client["caBundle"] = json!(bundle);
+        }
+        let webhook = json!({ "conversionReviewVersions": ["v1"], "clientConfig": client });
+        let names = json!({ "kind": "Sandbox", "plural": "sandboxes" });
+        serde_json::from_value(json!({
+            "spec": {
+                "group": GROUP, "names": names, "scope": "Namespaced", "versions": versions,
+                "conversion": { "strategy": "Webhook", "webhook": webhook },
+            },
+        }))
+        .unwrap()
+    }
+
+    #[rstest]
+    #[case::old(&[("v1alpha1", true, true)], &["v1alpha1"])]
+    #[case::both(&[("v1alpha1", true, false), ("v1beta1", true, true)], &["v1beta1", "v1alpha1"])]
+    #[case::unknown_ones_last(&[("v9", true, false), ("v1alpha1", true, true)], &["v1alpha1", "v9"])]
+    #[case::not_served(&[("v1alpha1", false, false), ("v1beta1", true, true)], &["v1beta1"])]
+    #[case::none(&[("v1beta1", false, true)], &[])]
+    fn the_newest_served_version_comes_first(#[case] versions: &[(&str, bool, bool)], #[case] expected: &[&str]) {
+        let definition = Definition(definition(versions, None));
+        assert_eq!(definition.served(), expected);
+        assert!(definition.serves(expected));
+        assert!(!definition.serves(&["v2"]));
+    }
+
+    #[test]
+    fn a_definition_that_is_put_in_the_place_of_another_keeps_its_authority() {
+        let versions = [("v1beta1", true, true)];
+        let current = definition(&versions, Some("bm9ib2R5"));
+        let mut next = definition(&versions, None);
+        keep_ca_bundle(&current, &mut next);
+        assert!(has_ca_bundle(&next));
+    }
+
+    #[test]
+    fn a_definition_without_a_converter_needs_no_authority() {
+        let current = definition(&[("v1beta1", true, true)], Some("bm9ib2R5"));
+        let mut next = definition(&[("v1beta1", true, true)], None);
+        next.spec.conversion = None;
+        keep_ca_bundle(&current, &mut next);
+        assert!(next.spec.conversion.is_none());
+        assert!(!Definition(next).converts());
+    }
+}
