@@ -111,8 +111,8 @@ pub(super) fn versions(pins: &str) -> Result<String> {
 /// What a minor does with image volumes where nobody sets the gate.
 fn image_volumes(axes: &Axes, minor: &str) -> &'static str {
     let number = |minor: &str| minor.split_once('.').and_then(|(_, minor)| minor.parse::<u32>().ok()).unwrap_or(0);
-    let stages = axes.gates.get("ImageVolume").into_iter().flatten();
-    match stages.filter(|stage| number(&stage.since) <= number(minor)).last() {
+    let mut stages = axes.gates.get("ImageVolume").into_iter().flatten();
+    match stages.rfind(|stage| number(&stage.since) <= number(minor)) {
         None => "no",
         Some(stage) if stage.locked => "always",
         Some(stage) if stage.default => "on",
@@ -123,10 +123,10 @@ fn image_volumes(axes: &Axes, minor: &str) -> &'static str {
 /// How a variant differs, in words.
 fn settings(variant: &Variant) -> String {
     let mut text = format!("Kubernetes {} with {}", variant.kubernetes, variant.runtime);
-    for version in &variant.runtime_version {
+    if let Some(version) = &variant.runtime_version {
         let _ = write!(text, " {version}");
     }
-    for release in &variant.agent_sandbox {
+    if let Some(release) = &variant.agent_sandbox {
         let _ = write!(text, ", Agent Sandbox {release}");
     }
     let word = |on: &bool| if *on { "on" } else { "off" };

@@ -103,6 +103,8 @@ pub(crate) fn component(
         program: program.to_owned(),
         arguments: arguments.into_iter().collect(),
         environment: BTreeMap::from([
+            // A cluster that lives for a minute is short of processors, not of memory: Go may collect half as often.
+            ("GOGC".to_owned(), "200".to_owned()),
             ("HOME".to_owned(), inside("home")),
             ("PATH".to_owned(), search_path()),
             ("TMPDIR".to_owned(), inside("temporary")),
