@@ -67,6 +67,8 @@ pub(crate) struct Stage {
     pub(crate) began: Instant,
     /// Whether some sandbox of the cell has run.
     pub(crate) sandbox_ran: Arc<AtomicBool>,
+    /// Whether image volumes were tried on this cluster and do not work.
+    pub(crate) only_init_containers: Arc<AtomicBool>,
 }
 
 impl std::fmt::Debug for Stage {
@@ -79,6 +81,11 @@ impl Stage {
     /// The reason why nothing on this cluster can be judged any more.
     pub(crate) fn broken(&self) -> Option<String> {
         self.broken.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The side-load method of a driver whose scenario does not care: the chart's own choice where that can work.
+    pub(crate) fn usual_sideload(&self) -> String {
+        if self.only_init_containers.load(Ordering::Relaxed) { "init-container".to_owned() } else { String::new() }
     }
 
     /// Reports the first sandbox that runs.

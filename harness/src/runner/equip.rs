@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -153,6 +153,7 @@ async fn equip_uninterrupted(
         broken: Arc::new(Mutex::new(None)),
         began,
         sandbox_ran: Arc::default(),
+        only_init_containers: Arc::default(),
     });
     mourn(&stage, cluster);
     report_milestones(&stage, &cluster.milestones());
@@ -228,6 +229,9 @@ async fn finish_installation(
     tree["capabilities"] = capabilities;
     tree["subject"] = Value::String("reference".to_owned());
     tree["provider"] = Value::String(planned.provider.clone());
+    if tree["capabilities"]["imageVolume"] != "works" {
+        stage.only_init_containers.store(true, Ordering::Relaxed);
+    }
     let observed = observed(&tree);
     Ok((Facts::new(tree), observed))
 }

@@ -101,7 +101,7 @@ pub(super) fn values(scene: &Scene, step: &DriverStep) -> Result<DriverValues, S
     Ok(DriverValues {
         driver: stage.driver_image.clone(),
         supervisor,
-        sideload: step.sideload.clone().unwrap_or_default(),
+        sideload: step.sideload.clone().unwrap_or_else(|| stage.usual_sideload()),
         sandbox_image: stage.sandbox_image.clone(),
         pull_secrets: step.pull_secrets.clone(),
         form: match step.pull_secrets_as {

@@ -125,7 +125,8 @@ pub struct DriverStep {
     /// How they are given to the driver.
     #[serde(default)]
     pub pull_secrets_as: PullSecretsAs,
-    /// The chart's `supervisor.sideloadMethod`; without it (or with `""`) the chart chooses by the API server's version.
+    /// The chart's `supervisor.sideloadMethod`; with `""` the chart chooses by the API server's version.
+    /// Without it the chart chooses too, except on a cluster on which image volumes do not work: that gets `init-container`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sideload: Option<String>,
     /// The name of an `image` step with content `supervisor`; without it a public supervisor image.
