@@ -15,13 +15,16 @@ const TAIL: usize = 9;
 
 /// Writes the matrix as strips of signs, in as many parts as the width asks for, and what the signs mean.
 pub(super) fn strips(page: &mut String, matrix: &Matrix<'_>, options: TerminalOptions) {
-    let longest = matrix.cells.iter().map(|cell| text::single_line(&cell.name).chars().count()).max().unwrap_or(0);
-    let name_width = longest.min(NAME_WIDTH).min(options.width / 2);
+    let names = names(matrix);
+    let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    let groups = (0..matrix.rows.len()).filter(|position| begins_group(&matrix.rows, *position)).count();
+    let spare = options.width.saturating_sub(matrix.rows.len() + groups + 2 + TAIL);
+    let name_width = longest.min(NAME_WIDTH).min(spare.max(options.width / 2));
     let room = options.width.saturating_sub(name_width + 2 + TAIL).max(10);
     for rows in parts(&matrix.rows, room) {
         heading(page, rows, name_width);
-        for (column, cell) in matrix.cells.iter().enumerate() {
-            let name = text::shorten(&text::single_line(&cell.name), name_width);
+        for (column, name) in names.iter().enumerate() {
+            let name = text::shorten(name, name_width);
             let _ = write!(page, "{name:name_width$}  ");
             for (position, row) in rows.iter().enumerate() {
                 if begins_group(rows, position) {
@@ -41,7 +44,19 @@ pub(super) fn strips(page: &mut String, matrix: &Matrix<'_>, options: TerminalOp
     legend(page, matrix, options.width);
 }
 
-/// The scenarios that fit into the width, whole groups first.
+/// The cells' names without what all of them have in common.
+fn names(matrix: &Matrix<'_>) -> Vec<String> {
+    const BETWEEN: &str = " · ";
+    let names: Vec<String> = matrix.cells.iter().map(|cell| text::single_line(&cell.name)).collect();
+    let common = |part: &str| names.len() > 1 && names.iter().all(|name| name.split(BETWEEN).any(|own| own == part));
+    let shortened = |name: &String| {
+        let own: Vec<&str> = name.split(BETWEEN).filter(|part| !common(part)).collect();
+        if own.is_empty() { name.clone() } else { own.join(BETWEEN) }
+    };
+    names.iter().map(shortened).collect()
+}
+
+/// The scenarios that fit into the width, as many as possible in each part.
 fn parts<'m, 'r>(rows: &'m [Row<'r>], room: usize) -> Vec<&'m [Row<'r>]> {
     let mut parts = Vec::new();
     let mut rest = rows;
