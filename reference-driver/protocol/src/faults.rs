@@ -63,7 +63,7 @@ pub const FAULTS: &[Fault] = &[
         name: "sideload-always-init",
         description: "every sandbox gets the supervisor through an init container, whatever was configured or asked for",
         promise: "the configured or requested side-load method is the one used",
-        caught_by: &["PS-22", "SL-01", "SL-02", "SL-04", "SL-11", "SL-12"],
+        caught_by: &["PS-22", "SL-01", "SL-02", "SL-04", "SL-11", "SL-12", "SL-20"],
     },
     Fault {
         name: "accept-silent-drop",
