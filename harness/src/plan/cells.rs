@@ -158,8 +158,6 @@ impl PlannedCell {
 
     /// What `--cell` expressions read. `gates` has defaults too, and `kubeletGates` is what the kubelet has in the end.
     pub(crate) fn fields(&self) -> Value {
-        let mut kubelet_gates = self.effective_gates.clone();
-        kubelet_gates.extend(self.kubelet_gates.clone());
         json!({
             "id": self.id,
             "kubernetes": self.kubernetes,
@@ -168,9 +166,16 @@ impl PlannedCell {
             "provider": self.provider,
             "agentSandbox": self.agent_sandbox,
             "gates": self.effective_gates,
-            "kubeletGates": kubelet_gates,
+            "kubeletGates": self.effective_kubelet_gates(),
             "skew": self.skew.is_some(),
         })
+    }
+
+    /// What the kubelet has in the end.
+    pub(crate) fn effective_kubelet_gates(&self) -> BTreeMap<String, bool> {
+        let mut gates = self.effective_gates.clone();
+        gates.extend(self.kubelet_gates.clone());
+        gates
     }
 
     /// The record's axes.

@@ -1,12 +1,10 @@
 //! Probes what a running cluster is, by asking it. What it can do is found by trying, in [`super::capabilities`].
 
-use k8s_openapi::{
-    api::core::v1::Node, apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
-};
+use k8s_openapi::api::core::v1::Node;
 use kube::{Api, Client, api::ListParams};
 use serde_json::{Value, json};
 
-use super::install::SANDBOX_CRD;
+use super::install::Definition;
 use crate::{failure::Failure, plan::PlannedCell};
 
 /// What the API server, the kubelet and the runtime say of themselves.
@@ -22,8 +20,8 @@ pub(crate) async fn identity(client: &Client, planned: &PlannedCell) -> Result<V
         .ok_or_else(|| Failure::environment(tried, "it has no node that reports its versions"))?;
     let node = nodes.items.first().and_then(|node| node.metadata.name.clone()).unwrap_or_default();
     let of_kubelet = format!("/api/v1/nodes/{node}/proxy/metrics");
-    let (apiserver_gates, kubelet_gates, served, converts) =
-        tokio::join!(gates(client, "/metrics"), gates(client, &of_kubelet), served(client), converts(client));
+    let (apiserver_gates, kubelet_gates, served, definition) =
+        tokio::join!(gates(client, "/metrics"), gates(client, &of_kubelet), served(client), Definition::read(client));
     let (runtime, runtime_version) =
         info.container_runtime_version.split_once("://").unwrap_or((&info.container_runtime_version, ""));
     Ok(json!({
@@ -38,7 +36,7 @@ pub(crate) async fn identity(client: &Client, planned: &PlannedCell) -> Result<V
             "ImageVolume": kubelet_gates.get("ImageVolume"),
             "KubeletEnsureSecretPulledImages": kubelet_gates.get("KubeletEnsureSecretPulledImages"),
         },
-        "agentSandbox": { "release": planned.agent_sandbox, "served": served, "conversion": converts },
+        "agentSandbox": { "release": planned.agent_sandbox, "served": served, "conversion": definition.is_ok_and(|definition| definition.converts()) },
     }))
 }
 
@@ -81,13 +79,6 @@ async fn served(client: &Client) -> Vec<String> {
         .find(|group| group.name == "agents.x-k8s.io")
         .map(|group| group.versions.into_iter().map(|version| version.version).collect())
         .unwrap_or_default()
-}
-
-/// Whether the Sandbox CRD has a webhook that converts between its versions.
-async fn converts(client: &Client) -> bool {
-    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-    let crd = api.get_opt(SANDBOX_CRD).await.ok().flatten();
-    crd.and_then(|crd| crd.spec.conversion).is_some_and(|conversion| conversion.strategy == "Webhook")
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use kube::{
 use serde_json::{Value, json};
 
 pub(crate) use self::{
-    definition::{Definition, SANDBOX_CRD},
+    definition::Definition,
     releases::{Release, Releases},
 };
 use crate::failure::Failure;

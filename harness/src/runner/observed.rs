@@ -68,8 +68,7 @@ pub(super) fn reached_something_else(planned: &PlannedCell, observed: &Observed)
 
 /// A gate whose metric is there and says something else than the plan.
 fn wrong_gate(planned: &PlannedCell, observed: &Observed) -> Option<String> {
-    let mut kubelet = planned.effective_gates.clone();
-    kubelet.extend(planned.kubelet_gates.clone());
+    let kubelet = planned.effective_kubelet_gates();
     let word = |on: bool| if on { "on" } else { "off" };
     let both = observed.gates.iter().filter_map(|(gate, found)| {
         let asked = *planned.effective_gates.get(gate)? && *kubelet.get(gate)?;

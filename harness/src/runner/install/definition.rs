@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 use crate::failure::Failure;
 
 /// The definition's name.
-pub(crate) const SANDBOX_CRD: &str = "sandboxes.agents.x-k8s.io";
+const SANDBOX_CRD: &str = "sandboxes.agents.x-k8s.io";
 
 /// The API group of the Sandbox.
 const GROUP: &str = "agents.x-k8s.io";
