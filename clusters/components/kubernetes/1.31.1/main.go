@@ -1,6 +1,6 @@
-// Command kubernetes is every Kubernetes program a native cluster runs, in one
-// static binary: it dispatches on the name it is called by, or on its first
-// argument. Linking once instead of seven times saves most of the build time.
+// Command kubernetes is every Kubernetes program a cluster runs, in one static
+// binary: it dispatches on the name it is called by, or on its first argument.
+// Linking once instead of seven times saves most of the build time.
 package main
 
 import (
@@ -18,6 +18,7 @@ import (
 	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
 	proxy "k8s.io/kubernetes/cmd/kube-proxy/app"
 	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
+	kubeadm "k8s.io/kubernetes/cmd/kubeadm/app"
 	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
 )
 
@@ -32,9 +33,16 @@ var programs = map[string]func() *cobra.Command{
 
 func main() {
 	name := filepath.Base(os.Args[0])
-	if _, known := programs[name]; !known && len(os.Args) > 1 {
+	if _, known := programs[name]; !known && name != "kubeadm" && len(os.Args) > 1 {
 		name = os.Args[1]
 		os.Args = os.Args[1:]
+	}
+	// It has no command to hand out: it reads the arguments itself.
+	if name == "kubeadm" {
+		if err := kubeadm.Run(); err != nil {
+			os.Exit(1)
+		}
+		return
 	}
 	program, known := programs[name]
 	if !known {
