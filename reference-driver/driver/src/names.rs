@@ -88,6 +88,15 @@ pub fn label_key_problem(text: &str) -> Option<&'static str> {
     None
 }
 
+/// Why `text` is not a key in a Secret, or nothing if it is one.
+pub fn secret_key_problem(text: &str) -> Option<&'static str> {
+    let is_good = (1..=SUBDOMAIN_LIMIT).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+        && text != "."
+        && !text.starts_with("..");
+    (!is_good).then_some("must be 1 to 253 letters, digits, '-', '_' and '.', and must not be '.' or begin with '..'")
+}
+
 /// The name of the object that holds a sandbox in shared mode: `{workspace}--{name}`.
 pub fn object_name(workspace: &str, name: &str) -> String {
     format!("{workspace}{SEPARATOR}{name}")

@@ -3,6 +3,7 @@
 //! It is JSON rather than typed, because a field of a newer Kubernetes must reach an API server whose types this build lacks.
 
 mod environment;
+pub mod settings;
 
 use serde_json::{Map, Value, json};
 

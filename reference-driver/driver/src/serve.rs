@@ -1,25 +1,23 @@
 //! The process: start, serve, stop.
 
 use std::io::Write;
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Parser;
+use futures::FutureExt;
 use sandproof_protocol::ComputeDriverServer;
-use tokio::net::TcpSocket;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
-use tracing_subscriber::EnvFilter;
 
-use crate::arguments::Arguments;
-use crate::config::Config;
+use crate::arguments::Told;
+use crate::config::{Config, WorkspaceMode};
 use crate::error::DriverError;
 use crate::kubernetes::{self, ConnectError, DEADLINE, Sandboxes};
+use crate::listener::{self, Incoming, ListenError};
+use crate::log;
 use crate::service::Driver;
 use crate::watch::{Feed, follow};
 
@@ -27,18 +25,14 @@ use crate::watch::{Feed, follow};
 const START_RETRY: Duration = Duration::from_millis(200);
 /// How long RPCs in flight may take to end after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(2);
-/// How many connections may wait to be accepted.
-const BACKLOG: u32 = 128;
-/// The Kubernetes client logs each failed request as an error, which this driver reports itself or tries again.
-const QUIET: &str = "kube_client=off,kube_runtime=off";
 /// The exit status for a wrong setting, as clap has it.
 const USAGE: u8 = 2;
 
 /// Why the process ends with an error.
 #[derive(Debug, thiserror::Error)]
 enum ServeError {
-    #[error("could not listen on {address}: {source}")]
-    Listen { address: SocketAddr, source: std::io::Error },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     #[error("could not await signals: {0}")]
     Signals(std::io::Error),
     #[error(transparent)]
@@ -51,20 +45,29 @@ enum ServeError {
 
 /// Runs the driver until SIGTERM or an interrupt.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let told = match Told::parse_from(std::env::args_os()) {
+        Ok(told) => told,
+        Err(answer) => {
+            // Help and version come this way too; with the stream closed, the exit status still tells.
+            let _ = answer.print();
+            return ExitCode::from(if answer.use_stderr() { USAGE } else { 0 });
+        }
+    };
     #[cfg(feature = "faults")]
-    if arguments.list_faults {
+    if told.arguments.list_faults {
         return list_faults();
     }
-    let filter = match EnvFilter::try_new(format!("{QUIET},{}", arguments.log_level)) {
-        Ok(filter) => filter,
-        Err(error) => return refuse(&format!("invalid log level {:?}: {error}", arguments.log_level)),
-    };
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
-    let config = match arguments.resolve() {
+    let filter = &told.arguments.log_level;
+    if let Err(error) = log::start(filter, told.arguments.log_format) {
+        return refuse(&format!("invalid log level {filter:?}: {error}"));
+    }
+    let config = match told.resolve() {
         Ok(config) => config,
-        Err(error) => return refuse(&error.to_string()),
+        Err(refusal) => return refuse(&refusal.to_string()),
     };
+    if config.workspaces != WorkspaceMode::Shared {
+        return refuse(&format!("workspace mode {} is not available", config.workspaces.as_str()));
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return refuse(&format!("could not start the runtime: {error}")),
@@ -85,38 +88,54 @@ async fn serve(config: Config) -> Result<(), ServeError> {
     for fault in config.faults.names() {
         tracing::warn!(fault, "a fault is switched on");
     }
-    let address = config.bind_address;
-    // Bound at once, so that a taken port is told first; listening only when there is a cluster, so that nobody waits in vain.
-    let socket = bind(address).map_err(|source| ServeError::Listen { address, source })?;
+    // Looked at now, so that a taken place is told first; listening only when there is a cluster, so that nobody waits in vain.
+    let reserved = listener::reserve(&config.listen)?;
 
     let sandboxes = tokio::select! {
         sandboxes = connect(&config) => sandboxes?,
         () = stop.cancelled() => return Ok(()),
     };
-    let listener = socket.listen(BACKLOG).map_err(|source| ServeError::Listen { address, source })?;
+    let incoming = reserved.listen()?;
     let feed = Arc::new(Feed::new());
     let following = tokio::spawn(follow(Arc::clone(&feed), Arc::clone(&sandboxes), stop.clone()));
     tracing::info!(
-        %address,
+        address = %config.listen,
         version = env!("CARGO_PKG_VERSION"),
+        protocol = sandproof_protocol::PROTOCOL,
+        protocol_revision = sandproof_protocol::PROTOCOL_REVISION,
+        workspaces = config.workspaces.as_str(),
+        gateway = config.gateway_id,
         namespace = config.sandbox.namespace,
         sideload = %config.sandbox.sideload,
         pull_secrets = ?config.sandbox.image_pull_secrets,
-        "serving openshell.compute.v1.ComputeDriver",
+        "serving {}",
+        sandproof_protocol::SERVICE,
     );
+    let driver = Driver::new(config, sandboxes, feed, stop.clone());
+    answer(driver, incoming, &stop).await?;
+    following.abort();
+    Ok(())
+}
 
+/// Answers RPCs until `stop`, and for a little while those in flight.
+async fn answer(driver: Driver, incoming: Incoming, stop: &CancellationToken) -> Result<(), ServeError> {
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<ComputeDriverServer<Driver>>().await;
-    let driver = Driver::new(config, sandboxes, feed, stop.clone());
-    let serving = Server::builder()
-        .add_service(health_service)
-        .add_service(ComputeDriverServer::new(driver))
-        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stop.cancelled());
-    let mut serving = std::pin::pin!(serving);
+    let router = Server::builder().add_service(health_service).add_service(ComputeDriverServer::new(driver));
+    let (serving, _socket) = match incoming {
+        Incoming::Tcp(connections) => {
+            (router.serve_with_incoming_shutdown(connections, stop.cancelled()).boxed(), None)
+        }
+        Incoming::Socket(connections, socket) => {
+            (router.serve_with_incoming_shutdown(connections, stop.cancelled()).boxed(), Some(socket))
+        }
+    };
+    let mut serving = serving;
     tokio::select! {
         outcome = &mut serving => outcome?,
         () = stop.cancelled() => {
             tracing::info!("stopping");
+            health.set_not_serving::<ComputeDriverServer<Driver>>().await;
             if let Ok(outcome) = timeout(DRAIN, serving).await {
                 outcome?;
             } else {
@@ -124,16 +143,7 @@ async fn serve(config: Config) -> Result<(), ServeError> {
             }
         }
     }
-    following.abort();
     Ok(())
-}
-
-fn bind(address: SocketAddr) -> std::io::Result<TcpSocket> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // A port whose last connections are still timing out can be taken again.
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    Ok(socket)
 }
 
 /// Finds the cluster and the served API version, within the deadline every call has.

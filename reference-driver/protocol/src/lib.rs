@@ -23,5 +23,15 @@ pub mod v1 {
 pub use v1::compute_driver_client::ComputeDriverClient;
 pub use v1::compute_driver_server::{ComputeDriver, ComputeDriverServer};
 
+/// The contract's package.
+pub const PROTOCOL: &str = "openshell.compute.v1";
+/// The contract's one service, as health checks and logs name it.
+pub const SERVICE: &str = "openshell.compute.v1.ComputeDriver";
+/// The commit of NVIDIA/OpenShell that the messages are wire-compatible with (2026-08-21).
+///
+/// A later revision adds fields and RPCs. Unknown fields are ignored and unknown RPCs answered with `Unimplemented`, by the
+/// rules of proto3 and gRPC; only `GatewayListenerRequirement.exact_bind_address`, which changed its type, does not mix.
+pub const PROTOCOL_REVISION: &str = "2f7fb6559";
+
 /// Where a driver listens unless told otherwise: loopback, TCP port 50061 (upstream's default).
 pub const DEFAULT_BIND_ADDRESS: &str = "127.0.0.1:50061";

@@ -2,25 +2,14 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::config::{DEFAULT_SSH_SOCKET_PATH, DEFAULT_TERMINATION_GRACE_SECONDS};
 use crate::request::{DriverConfig, PlatformConfig};
 
 pub(crate) fn defaults() -> SandboxDefaults {
     SandboxDefaults {
         namespace: "sandboxes".to_owned(),
-        service_account: "default".to_owned(),
         image: "r.example/agent:1".to_owned(),
-        image_pull_policy: None,
-        image_pull_secrets: Vec::new(),
         supervisor_image: "r.example/supervisor:1".to_owned(),
-        supervisor_image_pull_policy: None,
-        sideload: SideloadMethod::ImageVolume,
-        grpc_endpoint: None,
-        ssh_socket_path: DEFAULT_SSH_SOCKET_PATH.to_owned(),
-        user_id: 1000,
-        group_id: 1000,
-        runtime_class_name: None,
-        termination_grace_seconds: DEFAULT_TERMINATION_GRACE_SECONDS,
+        ..SandboxDefaults::default()
     }
 }
 
