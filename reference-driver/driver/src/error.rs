@@ -7,6 +7,7 @@ use tonic::Status;
 use crate::kubernetes::{DEADLINE, Dropper};
 use crate::request::InvalidRequest;
 use crate::sandbox::VERSIONS;
+use crate::workspace::Purpose;
 
 /// Why an RPC, or the start, fails.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +21,80 @@ pub(crate) enum DriverError {
     /// There is no such sandbox.
     #[error("sandbox not found")]
     NotFound,
+    /// The sandbox is on its way out.
+    #[error("the sandbox is being deleted")]
+    Deleting,
+    /// The pod of a stopped sandbox is still there.
+    #[error("could not stop the sandbox: its pod did not end within {seconds} s")]
+    NotStopped {
+        /// How long was waited.
+        seconds: u64,
+    },
+    /// The sandbox was deleted or started while it was being stopped.
+    #[error("could not stop the sandbox: it was deleted or started again meanwhile")]
+    StopOvertaken,
+    /// A secret that sandboxes need does not exist where it is copied from.
+    #[error("configured {purpose} Secret {secret} does not exist in source namespace {namespace}")]
+    MissingSecret {
+        /// What it is for.
+        purpose: Purpose,
+        /// Its name.
+        secret: String,
+        /// Where it should be.
+        namespace: String,
+    },
+    /// A copy differs from its original in what cannot be changed.
+    #[error(
+        "could not copy the Secret {secret} into namespace {namespace}: the copy there has another type, which cannot change; delete the copy"
+    )]
+    StaleCopy {
+        /// Its name.
+        secret: String,
+        /// Where the copy is.
+        namespace: String,
+    },
+    /// An object of a workspace is somebody else's.
+    #[error("could not apply {what} in namespace {namespace}: somebody else manages it there; remove or rename theirs")]
+    OwnedByAnother {
+        /// Its kind and name.
+        what: String,
+        /// Where it is.
+        namespace: String,
+    },
+    /// The namespace that a workspace would have is somebody else's.
+    #[error(
+        "namespace {namespace} exists and is not this gateway's: {why}; it is neither used nor deleted. Choose another workspace, or remove it"
+    )]
+    ForeignNamespace {
+        /// The namespace.
+        namespace: String,
+        /// What it lacks.
+        why: String,
+    },
+    /// A namespace is gone, or going.
+    #[error("namespace {namespace} cannot be used: {message}; try again when it is gone or made anew")]
+    NamespaceGone {
+        /// The namespace.
+        namespace: String,
+        /// What was found.
+        message: String,
+    },
+    /// The operator has not allowed a namespace for sandboxes.
+    #[error("workspace {namespace} is not allowed: {why}")]
+    WorkspaceNotAllowed {
+        /// The namespace, which is the workspace.
+        namespace: String,
+        /// Why not.
+        why: String,
+    },
+    /// The operator has not allowed a namespace as a workspace.
+    #[error("workspace {namespace} is not allowed: {why}")]
+    WorkspaceDenied {
+        /// The namespace, which is the workspace.
+        namespace: String,
+        /// Why not.
+        why: String,
+    },
     /// The cluster would drop an image volume without a word.
     #[error(
         "the cluster drops image volumes silently: {dropped_by} kept no image of a trial volume (Kubernetes {version}, feature gate ImageVolume); {}, or use supervisor sideload method init-container",
@@ -68,10 +143,21 @@ impl From<DriverError> for Status {
             DriverError::Invalid(_) | DriverError::Refused { .. } => Self::invalid_argument(message),
             DriverError::AlreadyExists => Self::already_exists(message),
             DriverError::NotFound => Self::not_found(message),
-            DriverError::ImageVolumeDropped { .. } | DriverError::NoGpu | DriverError::NoApiVersion => {
-                Self::failed_precondition(message)
+            DriverError::WorkspaceDenied { .. } => Self::permission_denied(message),
+            DriverError::Deleting
+            | DriverError::StopOvertaken
+            | DriverError::MissingSecret { .. }
+            | DriverError::StaleCopy { .. }
+            | DriverError::OwnedByAnother { .. }
+            | DriverError::ForeignNamespace { .. }
+            | DriverError::NamespaceGone { .. }
+            | DriverError::WorkspaceNotAllowed { .. }
+            | DriverError::ImageVolumeDropped { .. }
+            | DriverError::NoGpu
+            | DriverError::NoApiVersion => Self::failed_precondition(message),
+            DriverError::NotStopped { .. } | DriverError::Timeout { .. } | DriverError::Kubernetes { .. } => {
+                Self::internal(message)
             }
-            DriverError::Timeout { .. } | DriverError::Kubernetes { .. } => Self::internal(message),
         }
     }
 }

@@ -68,6 +68,42 @@ impl Faults {
         self.is_on("keep-api-version")
     }
 
+    pub(crate) fn ignores_gateway_id(&self) -> bool {
+        self.is_on("ignore-gateway-id")
+    }
+
+    pub(crate) fn forgets_deletions(&self) -> bool {
+        self.is_on("forget-deletions")
+    }
+
+    pub(crate) fn withholds_platform_events(&self) -> bool {
+        self.is_on("withhold-platform-events")
+    }
+
+    pub(crate) fn ignores_stop(&self) -> bool {
+        self.is_on("ignore-stop")
+    }
+
+    pub(crate) fn deletes_to_stop(&self) -> bool {
+        self.is_on("delete-to-stop")
+    }
+
+    pub(crate) fn adopts_namespaces(&self) -> bool {
+        self.is_on("adopt-namespaces")
+    }
+
+    pub(crate) fn allows_every_namespace(&self) -> bool {
+        self.is_on("allow-every-namespace")
+    }
+
+    pub(crate) fn keeps_secret_copies(&self) -> bool {
+        self.is_on("keep-secret-copies")
+    }
+
+    pub(crate) fn copies_as_opaque(&self) -> bool {
+        self.is_on("copy-as-opaque")
+    }
+
     #[cfg(feature = "faults")]
     fn is_on(&self, name: &str) -> bool {
         self.active.contains(name)

@@ -10,7 +10,7 @@ use kube::{Client, Config};
 use tokio::time::timeout;
 
 pub(crate) use image_volume::{Dropper, ImageVolumeProbe};
-pub(crate) use nodes::require_gpu;
+pub(crate) use nodes::Gpus;
 pub(crate) use sandboxes::Sandboxes;
 
 use crate::error::DriverError;
@@ -46,7 +46,7 @@ pub(crate) async fn connect() -> Result<Client, ConnectError> {
 }
 
 /// One call with the deadline every call has.
-async fn call<T>(
+pub(crate) async fn call<T>(
     action: &'static str,
     request: impl Future<Output = Result<T, kube::Error>>,
 ) -> Result<T, DriverError> {
@@ -58,7 +58,7 @@ async fn call<T>(
 }
 
 /// The HTTP status of an API error, if it is one.
-fn code_of(error: &DriverError) -> Option<u16> {
+pub(crate) fn code_of(error: &DriverError) -> Option<u16> {
     match error {
         DriverError::Kubernetes { source, .. } => match source.as_ref() {
             kube::Error::Api(status) => Some(status.code),

@@ -7,18 +7,23 @@
 mod arguments;
 pub mod config;
 mod error;
+#[cfg(test)]
+mod fake_api_server;
 pub mod faults;
 pub mod image_reference;
 mod kubernetes;
 mod listener;
 mod log;
 pub mod names;
+pub mod placement;
 pub mod pod;
 pub mod quantity;
 pub mod request;
+mod reservation;
 pub mod sandbox;
 mod serve;
 mod service;
 mod watch;
+mod workspace;
 
 pub use serve::main;

@@ -6,8 +6,8 @@ mod socket_path;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use futures::stream::BoxStream;
 use futures::StreamExt;
+use futures::stream::BoxStream;
 use tokio::net::TcpSocket;
 use tonic::transport::server::TcpIncoming;
 
@@ -87,8 +87,7 @@ impl Reserved {
     pub(crate) fn listen(self) -> Result<Incoming, ListenError> {
         match self {
             Self::Tcp(address, socket) => {
-                let listener =
-                    socket.listen(BACKLOG).map_err(|source| ListenError::Address { address, source })?;
+                let listener = socket.listen(BACKLOG).map_err(|source| ListenError::Address { address, source })?;
                 Ok(Incoming::Tcp(TcpIncoming::from(listener).with_nodelay(Some(true))))
             }
             Self::Socket(path) => {

@@ -114,14 +114,19 @@ pub fn object_name_problem(workspace: &str, name: &str) -> Option<&'static str> 
     None
 }
 
-/// Selects every sandbox of one gateway.
-pub fn gateway_selector(gateway_id: &str) -> String {
-    format!("{MANAGED_BY_LABEL}={MANAGED_BY},{GATEWAY_ID_LABEL}={gateway_id}")
+/// Selects every sandbox of every gateway.
+pub fn managed_selector() -> String {
+    format!("{MANAGED_BY_LABEL}={MANAGED_BY}")
 }
 
-/// Selects one sandbox of one gateway; the identifier must be a valid label value.
-pub fn sandbox_selector(gateway_id: &str, sandbox_id: &str) -> String {
-    format!("{},{SANDBOX_ID_LABEL}={sandbox_id}", gateway_selector(gateway_id))
+/// Selects every sandbox of one gateway.
+pub fn gateway_selector(gateway_id: &str) -> String {
+    format!("{},{GATEWAY_ID_LABEL}={gateway_id}", managed_selector())
+}
+
+/// Selects one sandbox of those that are selected; the identifier must be a valid label value.
+pub fn with_sandbox_id(selector: &str, sandbox_id: &str) -> String {
+    format!("{selector},{SANDBOX_ID_LABEL}={sandbox_id}")
 }
 
 fn is_qualified_part(text: &str) -> bool {

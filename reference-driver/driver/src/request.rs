@@ -137,11 +137,6 @@ impl SandboxRequest {
             image_pull_secrets,
         })
     }
-
-    /// The name of the object that holds the sandbox.
-    pub fn object_name(&self) -> String {
-        names::object_name(&self.workspace, &self.name)
-    }
 }
 
 /// The one pull-secret override of the two places it may be given in.
@@ -165,8 +160,7 @@ fn check_identity(sandbox: &v1::DriverSandbox) -> Result<(), InvalidRequest> {
         return Err(InvalidRequest::Required("workspace"));
     }
     check("sandbox name", &sandbox.name, names::label_problem)?;
-    check("workspace", &sandbox.workspace, names::label_problem)?;
-    check("sandbox name", &sandbox.name, |name| names::object_name_problem(&sandbox.workspace, name))
+    check("workspace", &sandbox.workspace, names::label_problem)
 }
 
 fn check(field: &str, value: &str, rule: impl Fn(&str) -> Option<&'static str>) -> Result<(), InvalidRequest> {

@@ -5,6 +5,7 @@ use sandproof_protocol::v1;
 use serde_json::{Value, json};
 
 use crate::names;
+use crate::placement::ObjectKey;
 use crate::pod::Template;
 use crate::request::SandboxRequest;
 
@@ -24,8 +25,16 @@ pub fn resource(version: &str) -> ApiResource {
     }
 }
 
+/// How long a pod may take to end that says nothing about it, in seconds (Kubernetes' default).
+const DEFAULT_GRACE_SECONDS: i64 = 30;
+
 /// The object that holds a sandbox.
-pub fn object(template: &Template<'_>, request: &SandboxRequest, resource: &ApiResource) -> DynamicObject {
+pub fn object(
+    template: &Template<'_>,
+    request: &SandboxRequest,
+    key: &ObjectKey,
+    resource: &ApiResource,
+) -> DynamicObject {
     let labels = [
         (names::MANAGED_BY_LABEL, names::MANAGED_BY),
         (names::GATEWAY_ID_LABEL, template.gateway_id),
@@ -38,10 +47,9 @@ pub fn object(template: &Template<'_>, request: &SandboxRequest, resource: &ApiR
         (names::SANDBOX_NAME_LABEL, &request.name),
         (names::SANDBOX_WORKSPACE_LABEL, &request.workspace),
     ];
-    let mut object =
-        DynamicObject::new(&request.object_name(), resource).within(&template.defaults.namespace).data(json!({
-            "spec": { "podTemplate": template.render(request) },
-        }));
+    let mut object = DynamicObject::new(&key.name, resource).within(&key.namespace).data(json!({
+        "spec": { "podTemplate": template.render(request) },
+    }));
     object.metadata.labels = Some(labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into());
     object.metadata.annotations = Some(annotations.map(|(key, value)| (key.to_owned(), value.clone())).into());
     object
@@ -66,9 +74,48 @@ pub fn seen(object: &DynamicObject) -> Option<v1::DriverSandbox> {
     })
 }
 
-/// The identifier an object carries.
-pub fn id(object: &DynamicObject) -> Option<&str> {
-    label(&object.metadata, names::SANDBOX_ID_LABEL)
+/// A sandbox's object, as far as a change of it needs to be known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Located {
+    /// Where it is.
+    pub key: ObjectKey,
+    /// Which one it is: another object may come to the same place.
+    pub uid: String,
+    /// Whether it is being deleted.
+    pub deleting: bool,
+    /// Whether it is told to have no pod.
+    pub suspended: bool,
+    /// How long its pod may take to end, in seconds.
+    pub grace_seconds: i64,
+}
+
+/// Where an object is, and what was told of it.
+pub fn located(object: &DynamicObject) -> Located {
+    let spec = object.data.get("spec");
+    let at = |pointer: &str| spec.and_then(|spec| spec.pointer(pointer));
+    // `operatingMode` is v1beta1's word, `replicas` v1alpha1's.
+    let suspended = at("/operatingMode").and_then(Value::as_str) == Some("Suspended")
+        || at("/replicas").and_then(Value::as_i64) == Some(0);
+    Located {
+        key: ObjectKey::new(
+            object.metadata.namespace.clone().unwrap_or_default(),
+            object.metadata.name.clone().unwrap_or_default(),
+        ),
+        uid: object.metadata.uid.clone().unwrap_or_default(),
+        deleting: object.metadata.deletion_timestamp.is_some(),
+        suspended,
+        grace_seconds: at("/podTemplate/spec/terminationGracePeriodSeconds")
+            .and_then(Value::as_i64)
+            .unwrap_or(DEFAULT_GRACE_SECONDS),
+    }
+}
+
+/// What a stopped sandbox's object says, or a running one's, in an API version.
+pub fn running_mode(version: &str, running: bool) -> Value {
+    match version {
+        "v1alpha1" => json!({ "replicas": i32::from(running) }),
+        _ => json!({ "operatingMode": if running { "Running" } else { "Suspended" } }),
+    }
 }
 
 fn label<'a>(metadata: &'a ObjectMeta, key: &str) -> Option<&'a str> {

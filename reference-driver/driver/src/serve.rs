@@ -13,11 +13,12 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
 use crate::arguments::Told;
-use crate::config::{Config, WorkspaceMode};
+use crate::config::Config;
 use crate::error::DriverError;
 use crate::kubernetes::{self, ConnectError, DEADLINE, Sandboxes};
 use crate::listener::{self, Incoming, ListenError};
 use crate::log;
+use crate::placement::Layout;
 use crate::service::Driver;
 use crate::watch::{Feed, follow};
 
@@ -65,9 +66,6 @@ pub fn main() -> ExitCode {
         Ok(config) => config,
         Err(refusal) => return refuse(&refusal.to_string()),
     };
-    if config.workspaces != WorkspaceMode::Shared {
-        return refuse(&format!("workspace mode {} is not available", config.workspaces.as_str()));
-    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return refuse(&format!("could not start the runtime: {error}")),
@@ -96,7 +94,7 @@ async fn serve(config: Config) -> Result<(), ServeError> {
         () = stop.cancelled() => return Ok(()),
     };
     let incoming = reserved.listen()?;
-    let feed = Arc::new(Feed::new());
+    let feed = Arc::new(Feed::new(config.faults.clone()));
     let following = tokio::spawn(follow(Arc::clone(&feed), Arc::clone(&sandboxes), stop.clone()));
     tracing::info!(
         address = %config.listen,
@@ -149,7 +147,9 @@ async fn answer(driver: Driver, incoming: Incoming, stop: &CancellationToken) ->
 /// Finds the cluster and the served API version, within the deadline every call has.
 async fn connect(config: &Config) -> Result<Arc<Sandboxes>, ServeError> {
     let client = kubernetes::connect().await?;
-    let sandboxes = Sandboxes::new(client, &config.sandbox.namespace, &config.gateway_id, config.faults.clone());
+    let layout = Layout::new(&config.workspaces, &config.gateway_id, &config.sandbox.namespace);
+    let trial_namespace = &config.sandbox.namespace;
+    let sandboxes = Sandboxes::new(client, layout, trial_namespace, &config.gateway_id, config.faults.clone());
     let sandboxes = Arc::new(sandboxes);
     let deadline = Instant::now() + DEADLINE;
     // Nothing announces that the API server can be reached, so it is tried until it can.
@@ -202,3 +202,6 @@ fn list_faults() -> ExitCode {
     }
     ExitCode::SUCCESS
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::{Stream, StreamExt, stream};
 use sandproof_protocol::{ComputeDriver, v1};
@@ -11,14 +12,21 @@ use tonic::{Request, Response, Status};
 
 use crate::config::{Config, SideloadMethod};
 use crate::error::DriverError;
-use crate::kubernetes::{DEADLINE, ImageVolumeProbe, Sandboxes, require_gpu};
+use crate::kubernetes::{DEADLINE, Gpus, ImageVolumeProbe, Sandboxes};
+use crate::placement::ObjectKey;
 use crate::pod::Template;
 use crate::request::{InvalidRequest, SandboxRequest};
-use crate::sandbox;
-use crate::watch::Feed;
+use crate::reservation::Reservations;
+use crate::sandbox::{self, Located};
+use crate::watch::{Feed, Found, Stopped};
+use crate::workspace::Workspaces;
 
 /// The driver's name (upstream's).
 const DRIVER_NAME: &str = "kubernetes";
+/// How much of an identifier is logged.
+const LOGGED_CHARACTERS: usize = 64;
+/// How much longer than its grace a stopped sandbox's pod is waited for (upstream's value).
+const STOP_MARGIN: Duration = Duration::from_secs(30);
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -26,59 +34,152 @@ type Answer<T> = Result<Response<T>, Status>;
 pub(crate) struct Driver {
     config: Config,
     sandboxes: Arc<Sandboxes>,
+    workspaces: Workspaces,
     feed: Arc<Feed>,
     image_volumes: ImageVolumeProbe,
+    gpus: Gpus,
+    being_created: Reservations,
     stop: CancellationToken,
 }
 
 impl Driver {
     pub(crate) fn new(config: Config, sandboxes: Arc<Sandboxes>, feed: Arc<Feed>, stop: CancellationToken) -> Self {
-        Self { config, sandboxes, feed, image_volumes: ImageVolumeProbe::default(), stop }
+        let workspaces = Workspaces::new(sandboxes.client().clone(), sandboxes.layout().clone(), &config);
+        Self {
+            config,
+            sandboxes,
+            workspaces,
+            feed,
+            image_volumes: ImageVolumeProbe::default(),
+            gpus: Gpus::default(),
+            being_created: Reservations::default(),
+            stop,
+        }
     }
 
     fn template(&self) -> Template<'_> {
         Template { defaults: &self.config.sandbox, gateway_id: &self.config.gateway_id, faults: &self.config.faults }
     }
 
-    /// Everything that can be refused before an object exists.
-    async fn validate(&self, sandbox: Option<v1::DriverSandbox>) -> Result<SandboxRequest, DriverError> {
+    /// What a request says, and where its object will be.
+    fn parse(&self, sandbox: Option<v1::DriverSandbox>) -> Result<(SandboxRequest, ObjectKey), DriverError> {
         let request = SandboxRequest::parse(sandbox, &self.config.faults)?;
+        let key = self.sandboxes.layout().place(&request.workspace, &request.name)?;
+        Ok((request, key))
+    }
+
+    /// What the cluster cannot do for a request.
+    async fn check_cluster(&self, request: &SandboxRequest) -> Result<(), DriverError> {
         let template = self.template();
-        if template.sideload(&request) == SideloadMethod::ImageVolume && !self.config.faults.accepts_silent_drop() {
-            self.image_volumes.require(&self.sandboxes, template.supervisor_image(&request)).await?;
+        if template.sideload(request) == SideloadMethod::ImageVolume && !self.config.faults.accepts_silent_drop() {
+            self.image_volumes.require(&self.sandboxes, template.supervisor_image(request)).await?;
         }
         if request.gpus.is_some() {
-            require_gpu(self.sandboxes.client()).await?;
+            self.gpus.require(self.sandboxes.client()).await?;
         }
-        Ok(request)
+        Ok(())
+    }
+
+    /// Everything that can be refused before an object exists.
+    async fn validate(&self, sandbox: Option<v1::DriverSandbox>) -> Result<(), DriverError> {
+        let (request, _) = self.parse(sandbox)?;
+        self.workspaces.check(&request.workspace).await?;
+        self.check_cluster(&request).await
     }
 
     async fn create(&self, sandbox: Option<v1::DriverSandbox>) -> Result<(), DriverError> {
-        let request = self.validate(sandbox).await?;
+        let (request, key) = self.parse(sandbox)?;
+        self.check_cluster(&request).await?;
         // Two objects of one identifier would make every later look-up ambiguous.
-        if self.feed.has_other(&request.id, &request.object_name()) {
+        let _reserved = self.being_created.reserve(&request.id).ok_or(DriverError::AlreadyExists)?;
+        let is_taken = match self.feed.knows(&request.id) {
+            Some(known) => known,
+            None => self.sandboxes.find(&request.id).await?.is_some(),
+        };
+        if is_taken {
             return Err(DriverError::AlreadyExists);
         }
-        self.sandboxes.create(&self.template(), &request).await
+        self.workspaces.prepare(&request.workspace).await?;
+        let template = self.template();
+        let created = match self.sandboxes.create(&template, &request, &key).await {
+            Err(DriverError::NamespaceGone { .. }) if self.workspaces.forget(&request.workspace).await => {
+                self.workspaces.prepare(&request.workspace).await?;
+                self.sandboxes.create(&template, &request, &key).await?
+            }
+            created => created?,
+        };
+        self.feed.catch_up(&sandbox::located(&created), |known| known.is_some()).await;
+        Ok(())
+    }
+
+    /// A sandbox as the watch knows it; what it does not know, and all while it is interrupted, is asked of the API server.
+    async fn find(&self, sandbox_id: &str) -> Result<Option<Found>, DriverError> {
+        if let Some(found) = self.feed.find(sandbox_id) {
+            return Ok(Some(found));
+        }
+        let object = self.sandboxes.find(sandbox_id).await?;
+        Ok(object.and_then(|object| Some(self.feed.complete(sandbox::located(&object), sandbox::seen(&object)?))))
     }
 
     async fn get(&self, sandbox_id: &str) -> Result<v1::DriverSandbox, DriverError> {
-        let object = self.sandboxes.find(required(sandbox_id)?).await?.ok_or(DriverError::NotFound)?;
-        self.seen(&object).ok_or(DriverError::NotFound)
+        self.find(required(sandbox_id)?).await?.map(|found| found.sandbox).ok_or(DriverError::NotFound)
     }
 
     async fn list(&self) -> Result<Vec<v1::DriverSandbox>, DriverError> {
+        if let Some(known) = self.feed.list() {
+            return Ok(known);
+        }
         let objects = self.sandboxes.list().await?;
-        Ok(objects.iter().filter_map(|object| self.seen(object)).collect())
+        let seen = objects.iter().filter_map(|object| Some((sandbox::located(object), sandbox::seen(object)?)));
+        Ok(seen.map(|(located, seen)| self.feed.complete(located, seen).sandbox).collect())
     }
 
     async fn delete(&self, sandbox_id: &str) -> Result<bool, DriverError> {
-        self.sandboxes.delete(required(sandbox_id)?).await
+        let Some(found) = self.find(required(sandbox_id)?).await? else {
+            return Ok(false);
+        };
+        if found.located.deleting {
+            return Ok(false);
+        }
+        let deleted = self.sandboxes.delete(&found.located).await?;
+        self.feed.catch_up(&found.located, |known| known.is_none_or(|known| known.deleting)).await;
+        Ok(deleted)
     }
 
-    fn seen(&self, object: &kube::core::DynamicObject) -> Option<v1::DriverSandbox> {
-        let name = object.metadata.name.as_deref().unwrap_or_default();
-        Some(self.feed.with_pod_conditions(name, sandbox::seen(object)?))
+    async fn existing(&self, sandbox_id: &str) -> Result<Located, DriverError> {
+        let found = self.find(required(sandbox_id)?).await?.ok_or(DriverError::NotFound)?;
+        if found.located.deleting { Err(DriverError::Deleting) } else { Ok(found.located) }
+    }
+
+    /// Returns when the sandbox has no pod any more; one that is stopped already stays so.
+    async fn stop(&self, sandbox_id: &str) -> Result<(), DriverError> {
+        let located = self.existing(sandbox_id).await?;
+        if self.config.faults.ignores_stop() {
+            return Ok(());
+        }
+        if self.config.faults.deletes_to_stop() {
+            return self.sandboxes.delete(&located).await.map(drop);
+        }
+        if !located.suspended {
+            self.sandboxes.set_running(&located, false).await?;
+            self.feed.catch_up(&located, |known| known.is_none_or(|known| known.suspended)).await;
+        }
+        let patience = Duration::from_secs(located.grace_seconds.try_into().unwrap_or(0)) + STOP_MARGIN;
+        match self.feed.stopped(&located, patience).await {
+            Stopped::Yes => Ok(()),
+            Stopped::NotYet => Err(DriverError::NotStopped { seconds: patience.as_secs() }),
+            Stopped::NoLonger => Err(DriverError::StopOvertaken),
+        }
+    }
+
+    /// Returns when the sandbox is told to run; one that runs stays so.
+    async fn start(&self, sandbox_id: &str) -> Result<(), DriverError> {
+        let located = self.existing(sandbox_id).await?;
+        if located.suspended {
+            self.sandboxes.set_running(&located, true).await?;
+            self.feed.catch_up(&located, |known| known.is_none_or(|known| !known.suspended)).await;
+        }
+        Ok(())
     }
 }
 
@@ -86,23 +187,25 @@ fn required(sandbox_id: &str) -> Result<&str, InvalidRequest> {
     if sandbox_id.is_empty() { Err(InvalidRequest::Required("sandbox_id")) } else { Ok(sandbox_id) }
 }
 
-/// Logs how an RPC ended and turns its outcome into the answer.
-fn answer<T>(rpc: &'static str, sandbox: &str, outcome: Result<T, DriverError>) -> Answer<T> {
+/// Logs how an RPC about a sandbox or a workspace ended, and turns its outcome into the answer.
+fn answer<T>(rpc: &'static str, subject: &str, outcome: Result<T, DriverError>) -> Answer<T> {
+    // An identifier of any length and content may come from outside.
+    let subject: String = subject.chars().take(LOGGED_CHARACTERS).collect();
     match outcome {
         Ok(message) => {
-            tracing::info!(rpc, sandbox, "ok");
+            tracing::info!(rpc, subject, "ok");
             Ok(Response::new(message))
         }
         Err(error) => {
             let status = Status::from(error);
-            tracing::warn!(rpc, sandbox, code = ?status.code(), message = status.message(), "refused");
+            tracing::warn!(rpc, subject, code = ?status.code(), message = status.message(), "refused");
             Err(status)
         }
     }
 }
 
 fn id_of(sandbox: Option<&v1::DriverSandbox>) -> String {
-    sandbox.map(|sandbox| sandbox.id.chars().take(64).collect()).unwrap_or_default()
+    sandbox.map(|sandbox| sandbox.id.clone()).unwrap_or_default()
 }
 
 /// The live part of a watch; a client that cannot keep up is told to start again rather than left with a gap.
@@ -146,7 +249,7 @@ impl ComputeDriver for Driver {
     ) -> Answer<v1::ValidateSandboxCreateResponse> {
         let sandbox = request.into_inner().sandbox;
         let id = id_of(sandbox.as_ref());
-        let outcome = self.validate(sandbox).await.map(|_| v1::ValidateSandboxCreateResponse {});
+        let outcome = self.validate(sandbox).await.map(|()| v1::ValidateSandboxCreateResponse {});
         answer("ValidateSandboxCreate", &id, outcome)
     }
 
@@ -188,23 +291,36 @@ impl ComputeDriver for Driver {
         answer("WatchSandboxes", "", Ok(Box::pin(events) as Self::WatchSandboxesStream))
     }
 
-    async fn stop_sandbox(&self, _: Request<v1::StopSandboxRequest>) -> Answer<v1::StopSandboxResponse> {
-        Err(unavailable("StopSandbox"))
+    async fn stop_sandbox(&self, request: Request<v1::StopSandboxRequest>) -> Answer<v1::StopSandboxResponse> {
+        let id = request.into_inner().sandbox_id;
+        let outcome = self.stop(&id).await.map(|()| v1::StopSandboxResponse {});
+        answer("StopSandbox", &id, outcome)
     }
 
-    async fn start_sandbox(&self, _: Request<v1::StartSandboxRequest>) -> Answer<v1::StartSandboxResponse> {
-        Err(unavailable("StartSandbox"))
+    async fn start_sandbox(&self, request: Request<v1::StartSandboxRequest>) -> Answer<v1::StartSandboxResponse> {
+        let id = request.into_inner().sandbox_id;
+        let outcome = self.start(&id).await.map(|()| v1::StartSandboxResponse {});
+        answer("StartSandbox", &id, outcome)
     }
 
-    async fn ensure_workspace(&self, _: Request<v1::EnsureWorkspaceRequest>) -> Answer<v1::EnsureWorkspaceResponse> {
-        Err(unavailable("EnsureWorkspace"))
+    async fn ensure_workspace(
+        &self,
+        request: Request<v1::EnsureWorkspaceRequest>,
+    ) -> Answer<v1::EnsureWorkspaceResponse> {
+        let workspace = request.into_inner().workspace;
+        let outcome = self.workspaces.ensure(&workspace).await.map(|()| v1::EnsureWorkspaceResponse {});
+        answer("EnsureWorkspace", &workspace, outcome)
     }
 
-    async fn delete_workspace(&self, _: Request<v1::DeleteWorkspaceRequest>) -> Answer<v1::DeleteWorkspaceResponse> {
-        Err(unavailable("DeleteWorkspace"))
+    async fn delete_workspace(
+        &self,
+        request: Request<v1::DeleteWorkspaceRequest>,
+    ) -> Answer<v1::DeleteWorkspaceResponse> {
+        let workspace = request.into_inner().workspace;
+        let outcome = self.workspaces.delete(&workspace).await.map(|()| v1::DeleteWorkspaceResponse {});
+        answer("DeleteWorkspace", &workspace, outcome)
     }
 }
 
-fn unavailable(rpc: &str) -> Status {
-    Status::unimplemented(format!("this driver has no {rpc} in workspace mode shared"))
-}
+#[cfg(test)]
+mod tests;

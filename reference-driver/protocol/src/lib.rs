@@ -35,3 +35,25 @@ pub const PROTOCOL_REVISION: &str = "2f7fb6559";
 
 /// Where a driver listens unless told otherwise: loopback, TCP port 50061 (upstream's default).
 pub const DEFAULT_BIND_ADDRESS: &str = "127.0.0.1:50061";
+
+#[cfg(test)]
+mod tests {
+    use prost::Message;
+
+    use super::*;
+
+    #[test]
+    fn fields_of_a_later_revision_are_ignored() {
+        let mut sent = v1::DriverSandboxSpec { tty: true, ..v1::DriverSandboxSpec::default() }.encode_to_vec();
+        // `policy` (7), a message, and `await_main_process_attachment` (14), a flag.
+        sent.extend([7 << 3 | 2, 2, 0x08, 0x01, 14 << 3, 1]);
+        let read = v1::DriverSandboxSpec::decode(sent.as_slice()).unwrap();
+        assert!(read.tty);
+    }
+
+    #[test]
+    fn the_service_is_named_as_it_is_served() {
+        assert_eq!(SERVICE, v1::compute_driver_server::SERVICE_NAME);
+        assert!(SERVICE.starts_with(PROTOCOL));
+    }
+}

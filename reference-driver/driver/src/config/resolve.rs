@@ -73,8 +73,10 @@ impl Settings {
         if !enabled.unwrap_or(false) {
             return Ok(None);
         }
-        let namespace = told(gateway_namespace.as_ref())
-            .ok_or(ConfigError::Setting { field: "gateway_namespace", problem: "is required with managed_ssh_ingress" })?;
+        let namespace = told(gateway_namespace.as_ref()).ok_or(ConfigError::Setting {
+            field: "gateway_namespace",
+            problem: "is required with managed_ssh_ingress",
+        })?;
         check("gateway_namespace", &namespace, names::label_problem)?;
         let selector = gateway_pod_selector.clone().unwrap_or_default().0;
         // An empty selector would let every pod of that namespace in.

@@ -40,7 +40,7 @@ pub(crate) struct Settings {
     #[arg(long = "sandbox-image", env = "OPENSHELL_SANDBOX_IMAGE", value_name = "IMAGE")]
     pub(crate) default_image: Option<String>,
 
-    /// Pull policy of the agent container: Always, IfNotPresent or Never; empty leaves it to Kubernetes
+    /// Pull policy of the agent container: `Always`, `IfNotPresent` or `Never`; empty leaves it to Kubernetes
     #[arg(long = "sandbox-image-pull-policy", env = "OPENSHELL_SANDBOX_IMAGE_PULL_POLICY", value_name = "POLICY")]
     pub(crate) image_pull_policy: Option<String>,
 
@@ -77,7 +77,7 @@ pub(crate) struct Settings {
     #[arg(long, env = "OPENSHELL_SUPERVISOR_IMAGE", value_name = "IMAGE")]
     pub(crate) supervisor_image: Option<String>,
 
-    /// Pull policy of the supervisor image: Always, IfNotPresent or Never; empty leaves it to Kubernetes
+    /// Pull policy of the supervisor image: `Always`, `IfNotPresent` or `Never`; empty leaves it to Kubernetes
     #[arg(long, env = "OPENSHELL_SUPERVISOR_IMAGE_PULL_POLICY", value_name = "POLICY")]
     pub(crate) supervisor_image_pull_policy: Option<String>,
 
@@ -121,7 +121,7 @@ pub(crate) struct Settings {
     #[arg(long, env = "OPENSHELL_ENABLE_USER_NAMESPACES", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(crate) enable_user_namespaces: Option<bool>,
 
-    /// AppArmor profile of the agent: `RuntimeDefault`, `Unconfined` or `Localhost/PROFILE`
+    /// `AppArmor` profile of the agent: `RuntimeDefault`, `Unconfined` or `Localhost/PROFILE`
     #[arg(long, env = "OPENSHELL_K8S_APP_ARMOR_PROFILE", value_name = "PROFILE")]
     pub(crate) app_armor_profile: Option<String>,
 
@@ -188,7 +188,12 @@ pub(crate) struct ManagedSshSettings {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct SidecarSettings {
     /// User of the network sidecar, at least 1000 [default: 1337]
-    #[arg(long = "sidecar-proxy-uid", alias = "proxy-uid", env = "OPENSHELL_K8S_SIDECAR_PROXY_UID", value_name = "UID")]
+    #[arg(
+        long = "sidecar-proxy-uid",
+        alias = "proxy-uid",
+        env = "OPENSHELL_K8S_SIDECAR_PROXY_UID",
+        value_name = "UID"
+    )]
     pub(crate) proxy_uid: Option<u32>,
 
     /// Whether the network policy knows which program asks [default: true]
@@ -262,10 +267,10 @@ mod tests {
     #[test]
     fn labels_are_pairs() {
         let labels: Labels = "app=gateway, tier = edge,".parse().unwrap();
-        assert_eq!(labels.0.into_iter().collect::<Vec<_>>(), [
-            ("app".to_owned(), "gateway".to_owned()),
-            ("tier".to_owned(), "edge".to_owned())
-        ]);
+        assert_eq!(
+            labels.0.into_iter().collect::<Vec<_>>(),
+            [("app".to_owned(), "gateway".to_owned()), ("tier".to_owned(), "edge".to_owned())]
+        );
         assert!("app".parse::<Labels>().unwrap_err().contains("KEY=VALUE"));
     }
 

@@ -135,9 +135,10 @@ fn shown(version: &Info) -> String {
 
 async fn rehearse_pod(sandboxes: &Sandboxes, image: &str) -> Result<DynamicObject, DriverError> {
     let resource = ApiResource::erase::<k8s_openapi::api::core::v1::Pod>(&());
-    let pods: Api<DynamicObject> = Api::namespaced_with(sandboxes.client().clone(), sandboxes.namespace(), &resource);
+    let pods: Api<DynamicObject> =
+        Api::namespaced_with(sandboxes.client().clone(), sandboxes.trial_namespace(), &resource);
     let pod = DynamicObject::new(TRIAL_NAME, &resource)
-        .within(sandboxes.namespace())
+        .within(sandboxes.trial_namespace())
         .data(json!({ "spec": trial_spec(image) }));
     let rehearsal = PostParams { dry_run: true, ..PostParams::default() };
     call("rehearse a pod", pods.create(&rehearsal, &pod)).await

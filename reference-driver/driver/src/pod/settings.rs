@@ -30,7 +30,7 @@ pub struct PodSettings {
     pub sidecar: Sidecar,
     /// Whether pods get a user namespace of their own.
     pub user_namespaces: bool,
-    /// The AppArmor profile of the agent container; none leaves it to Kubernetes.
+    /// The `AppArmor` profile of the agent container; none leaves it to Kubernetes.
     pub app_armor: Option<AppArmorProfile>,
     /// How long the gateway token is valid, in seconds.
     pub token_seconds: u32,
@@ -72,7 +72,7 @@ pub struct Sidecar {
     pub process_binary_aware: bool,
 }
 
-/// An AppArmor profile as Kubernetes knows them.
+/// An `AppArmor` profile as Kubernetes knows them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AppArmorProfile {
     /// The runtime's own.

@@ -8,7 +8,7 @@ fn stored() -> DynamicObject {
     let defaults = defaults();
     let faults = Faults::none();
     let template = Template { defaults: &defaults, gateway_id: "gate", faults: &faults };
-    object(&template, &request(), &resource("v1beta1"))
+    object(&template, &request(), &ObjectKey::new("sandboxes", "default--box"), &resource("v1beta1"))
 }
 
 #[test]
@@ -59,4 +59,30 @@ fn an_object_without_the_label_is_not_a_sandbox() {
     let mut object = stored();
     object.metadata.labels = None;
     assert!(seen(&object).is_none());
+}
+
+#[rstest::rstest]
+#[case(json!({}), false)]
+#[case(json!({ "operatingMode": "Running" }), false)]
+#[case(json!({ "operatingMode": "Suspended" }), true)]
+#[case(json!({ "replicas": 1 }), false)]
+#[case(json!({ "replicas": 0 }), true)]
+fn both_versions_say_whether_a_sandbox_is_stopped(#[case] spec: Value, #[case] suspended: bool) {
+    let mut object = stored();
+    object.data["spec"] = spec;
+    let located = located(&object);
+    assert_eq!(located.suspended, suspended);
+    assert_eq!(located.grace_seconds, 30);
+}
+
+#[rstest::rstest]
+#[case("v1alpha1", json!({ "replicas": 0 }), json!({ "replicas": 1 }))]
+#[case("v1beta1", json!({ "operatingMode": "Suspended" }), json!({ "operatingMode": "Running" }))]
+fn stopping_and_starting_is_said_in_the_versions_words(
+    #[case] version: &str,
+    #[case] stopped: Value,
+    #[case] started: Value,
+) {
+    assert_eq!(running_mode(version, false), stopped);
+    assert_eq!(running_mode(version, true), started);
 }

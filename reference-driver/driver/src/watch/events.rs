@@ -65,7 +65,7 @@ pub(super) fn of_problem(problem: &Problem, pod: &str, namespace: &str) -> v1::D
     v1::DriverPlatformEvent {
         timestamp_ms: Timestamp::now().as_millisecond(),
         source: SOURCE.to_owned(),
-        r#type: "Warning".to_owned(),
+        r#type: if problem.is_normal() { "Normal" } else { "Warning" }.to_owned(),
         reason: problem.reason.clone(),
         message: problem.message.clone(),
         metadata,

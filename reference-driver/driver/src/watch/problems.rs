@@ -15,6 +15,11 @@ const POD_SCHEDULED: &str = "PodScheduled";
 /// The condition of a pod that ended with an error as a whole, such as an evicted one.
 const POD_RUNNING: &str = "PodRunning";
 
+/// The reason of a sandbox whose pod has ended with an error (Agent Sandbox's word).
+const POD_FAILED: &str = "PodFailed";
+/// The reason of a sandbox whose pod has ended without one (Agent Sandbox's word).
+const POD_SUCCEEDED: &str = "PodSucceeded";
+
 /// One reason why a pod does not run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Problem {
@@ -32,9 +37,23 @@ pub(super) struct Problem {
     pub(super) decides: bool,
 }
 
+impl Problem {
+    /// Its reason as one of the sandbox not being ready, in Agent Sandbox's words where it has some (v0.5.1).
+    pub(super) fn ready_reason(&self) -> &str {
+        // What Kubernetes calls an error is a program that ended by itself, with a status other than 0.
+        if self.reason == "Error" { POD_FAILED } else { &self.reason }
+    }
+
+    /// Whether nothing is wrong: the program has just ended.
+    pub(super) fn is_normal(&self) -> bool {
+        self.reason == POD_SUCCEEDED
+    }
+}
+
 /// Everything that keeps the pod from running.
 pub(super) fn of(pod: &Pod) -> Vec<Problem> {
-    let Some(status) = &pod.status else {
+    // What a pod says that is being deleted is about its end.
+    let (Some(status), None) = (&pod.status, &pod.metadata.deletion_timestamp) else {
         return Vec::new();
     };
     let name = pod.metadata.name.as_deref().unwrap_or_default();
@@ -46,9 +65,14 @@ pub(super) fn of(pod: &Pod) -> Vec<Problem> {
         .filter_map(|container| container_problem(pod, name, container))
         .collect();
     problems.extend(status.conditions.iter().flatten().filter_map(|condition| unschedulable(name, condition)));
-    if problems.is_empty() && status.phase.as_deref() == Some("Failed") {
-        let reason = status.reason.clone().unwrap_or_else(|| "PodFailed".to_owned());
-        let detail = status.message.as_deref().unwrap_or("the pod failed");
+    let (otherwise, detail) = match status.phase.as_deref() {
+        Some("Failed") => (POD_FAILED, "the pod failed"),
+        Some("Succeeded") => (POD_SUCCEEDED, "every container has ended with exit code 0"),
+        _ => return problems,
+    };
+    if problems.is_empty() {
+        let reason = status.reason.clone().unwrap_or_else(|| otherwise.to_owned());
+        let detail = status.message.as_deref().unwrap_or(detail);
         problems.push(Problem {
             condition: POD_RUNNING,
             message: format!("pod {name:?}: {reason}: {detail}"),

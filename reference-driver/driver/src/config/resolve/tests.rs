@@ -69,10 +69,7 @@ fn every_setting_gets_where_it_belongs() {
     assert_eq!(pod.app_armor, Some(AppArmorProfile::Localhost("agent".to_owned())));
     assert_eq!(pod.token_seconds, 600, "kept within upstream's limits");
     assert_eq!(pod.sidecar, Sidecar { proxy_id: 2000, process_binary_aware: false });
-    assert_eq!(
-        pod.workspace,
-        Some(WorkspaceVolume { size: "3Gi".to_owned(), storage_class: Some("fast".to_owned()) })
-    );
+    assert_eq!(pod.workspace, Some(WorkspaceVolume { size: "3Gi".to_owned(), storage_class: Some("fast".to_owned()) }));
     let proxy = pod.proxy.unwrap();
     assert_eq!(proxy.credentials, Some(ProxyCredentials { secret: "proxy".to_owned(), key: "auth".to_owned() }));
     assert!(proxy.allow_insecure && proxy.connect_by_hostname);
@@ -103,10 +100,7 @@ fn without_a_size_there_is_no_volume(#[case] table: &str) {
 #[case::key_without_secret("proxy_auth_secret_key = 'a'", "proxy_auth_secret_name")]
 #[case::secret_without_key("proxy_auth_secret_name = 'a'", "proxy_auth_secret_key")]
 #[case::ssh_without_namespace("managed_ssh_ingress.enabled = true", "gateway_namespace")]
-#[case::ssh_for_everybody(
-    "managed_ssh_ingress = { enabled = true, gateway_namespace = 'g' }",
-    "gateway_pod_selector"
-)]
+#[case::ssh_for_everybody("managed_ssh_ingress = { enabled = true, gateway_namespace = 'g' }", "gateway_pod_selector")]
 fn what_breaks_a_rule_is_refused_by_its_key(#[case] table: &str, #[case] key: &str) {
     let settings = settings(table);
     let refused = settings

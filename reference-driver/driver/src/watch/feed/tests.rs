@@ -47,7 +47,7 @@ fn event(name: &str, version: &str, time: &str) -> Event {
 
 /// A feed whose lists were empty, with a subscriber.
 async fn feed() -> (Feed, broadcast::Receiver<v1::WatchSandboxesEvent>) {
-    let feed = Feed::new();
+    let feed = Feed::new(Faults::none());
     feed.sandboxes_listed(&BTreeSet::new());
     feed.pods_listed(&BTreeSet::new());
     let (known, changes) = feed.subscribe(PATIENCE).await.unwrap();
@@ -75,7 +75,7 @@ fn short(event: &v1::WatchSandboxesEvent) -> String {
 
 #[tokio::test]
 async fn a_subscriber_waits_for_the_first_lists() {
-    let feed = Feed::new();
+    let feed = Feed::new(Faults::none());
     feed.sandboxes_listed(&BTreeSet::new());
     assert!(feed.subscribe(Duration::from_millis(10)).await.is_none());
 }
@@ -86,8 +86,8 @@ async fn a_change_is_told_once_and_a_deletion_once() {
     feed.sandbox_applied(&object("a", "1", "Starting"));
     feed.sandbox_applied(&object("a", "1", "Starting"));
     feed.sandbox_applied(&object("a", "1", "DependenciesReady"));
-    feed.sandbox_deleted("a");
-    feed.sandbox_deleted("a");
+    feed.sandbox_deleted(&object("a", "1", "x"));
+    feed.sandbox_deleted(&object("a", "1", "x"));
     feed.sandboxes_listed(&BTreeSet::new());
     assert_eq!(told(&mut changes), ["sandbox 1 Starting", "sandbox 1 DependenciesReady", "deleted 1"]);
 }
@@ -97,7 +97,7 @@ async fn a_deletion_missed_while_the_watch_was_away_is_told_after_the_list() {
     let (feed, mut changes) = feed().await;
     feed.sandbox_applied(&object("a", "1", "x"));
     feed.sandbox_applied(&object("b", "2", "x"));
-    feed.sandboxes_listed(&BTreeSet::from(["b".to_owned()]));
+    feed.sandboxes_listed(&BTreeSet::from([ObjectKey::new("sandboxes", "b")]));
     assert_eq!(told(&mut changes), ["sandbox 1 x", "sandbox 2 x", "deleted 1"]);
 }
 
@@ -231,5 +231,94 @@ async fn a_volume_that_cannot_be_mounted_is_told_until_the_pod_gets_further() {
             "event 1 FailedMount",
             "sandbox 1 DependenciesNotReady",
         ]
+    );
+}
+
+fn stopped(name: &str, id: &str) -> DynamicObject {
+    let mut object = object(name, id, "DependenciesReady");
+    object.data["spec"] = json!({ "operatingMode": "Suspended" });
+    object
+}
+
+fn suspended(sandbox: &v1::DriverSandbox) -> Option<String> {
+    let conditions = &sandbox.status.as_ref().unwrap().conditions;
+    conditions.iter().find(|condition| condition.r#type == "Suspended").map(|condition| condition.status.clone())
+}
+
+#[tokio::test]
+async fn a_sandbox_is_stopped_when_its_pod_is_gone() {
+    let (feed, _) = feed().await;
+    feed.pod_applied(pod("a", "p1", None));
+    feed.sandbox_applied(&object("a", "1", "DependenciesReady"));
+    feed.sandbox_applied(&stopped("a", "1"));
+    let located = feed.find("1").unwrap().located;
+    assert_eq!(suspended(&feed.find("1").unwrap().sandbox), None);
+    assert_eq!(feed.stopped(&located, Duration::from_millis(10)).await, Stopped::NotYet);
+    feed.pod_deleted(&pod("a", "p1", None));
+    assert_eq!(suspended(&feed.find("1").unwrap().sandbox).as_deref(), Some("True"));
+    assert_eq!(feed.stopped(&located, PATIENCE).await, Stopped::Yes);
+    feed.sandbox_applied(&object("a", "1", "DependenciesReady"));
+    assert_eq!(feed.stopped(&located, PATIENCE).await, Stopped::NoLonger);
+    assert_eq!(suspended(&feed.find("1").unwrap().sandbox), None);
+}
+
+#[tokio::test]
+async fn the_end_of_a_stopped_sandboxs_pod_is_no_trouble_of_it() {
+    let (feed, mut changes) = feed().await;
+    feed.sandbox_applied(&stopped("a", "1"));
+    told(&mut changes);
+    feed.pod_applied(pod("a", "p1", Some("ErrImagePull")));
+    assert_eq!(told(&mut changes), ["sandbox 1 DependenciesReady"]);
+}
+
+#[tokio::test]
+async fn nothing_is_answered_from_a_watch_that_is_interrupted() {
+    let (feed, _) = feed().await;
+    feed.sandbox_applied(&object("a", "1", "x"));
+    assert!(feed.find("1").is_some() && feed.knows("1") == Some(true) && feed.knows("2") == Some(false));
+    assert_eq!(feed.list().unwrap().len(), 1);
+    feed.sandboxes_interrupted();
+    assert!(feed.find("1").is_none() && feed.knows("1").is_none() && feed.list().is_none());
+    feed.sandboxes_listed(&BTreeSet::from([ObjectKey::new("sandboxes", "a")]));
+    assert_eq!(feed.list().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_watch_that_does_not_show_what_was_done_is_not_trusted() {
+    let (mut feed, _) = feed().await;
+    feed.patience = Duration::from_millis(10);
+    let created = sandbox::located(&object("a", "1", "x"));
+    feed.catch_up(&created, |known| known.is_some()).await;
+    assert!(feed.list().is_none());
+    // And whoever follows the API server is told to list again.
+    tokio::time::timeout(PATIENCE, feed.is_doubted()).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_done_is_waited_for() {
+    let (feed, _) = feed().await;
+    let feed = std::sync::Arc::new(feed);
+    let created = sandbox::located(&object("a", "1", "x"));
+    let waiting = {
+        let feed = std::sync::Arc::clone(&feed);
+        tokio::spawn(async move { feed.catch_up(&created, |known| known.is_some()).await })
+    };
+    feed.sandbox_applied(&object("a", "1", "x"));
+    waiting.await.unwrap();
+    assert!(feed.find("1").is_some());
+}
+
+#[tokio::test]
+async fn sandboxes_of_one_name_in_two_namespaces_are_two() {
+    let (feed, mut changes) = feed().await;
+    let mut other = object("a", "2", "x");
+    other.metadata.namespace = Some("elsewhere".to_owned());
+    feed.sandbox_applied(&object("a", "1", "x"));
+    feed.sandbox_applied(&other);
+    feed.pod_applied(pod("a", "p1", Some("ErrImagePull")));
+    feed.sandbox_deleted(&other);
+    assert_eq!(
+        told(&mut changes),
+        ["sandbox 1 x", "sandbox 2 x", "sandbox 1 ErrImagePull", "event 1 ErrImagePull", "deleted 2"]
     );
 }

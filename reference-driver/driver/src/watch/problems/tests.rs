@@ -76,9 +76,27 @@ fn a_missing_binary_is_a_problem_of_starting() {
 }
 
 #[test]
-fn a_clean_end_is_not_a_problem() {
+fn a_clean_end_is_told_and_is_normal() {
     let ended = json!({ "terminated": { "exitCode": 0, "reason": "Completed" } });
-    assert_eq!(of(&pod(&json!({ "phase": "Succeeded", "containerStatuses": [container("agent", &ended)] }))), []);
+    let found = of(&pod(&json!({ "phase": "Succeeded", "containerStatuses": [container("agent", &ended)] })));
+    assert_eq!((found[0].condition, found[0].ready_reason()), ("PodRunning", "PodSucceeded"));
+    assert!(found[0].decides && found[0].is_normal());
+}
+
+#[test]
+fn a_program_that_ends_with_an_error_is_a_failed_pod() {
+    let ended = json!({ "terminated": { "exitCode": 1, "reason": "Error" } });
+    let found = of(&pod(&json!({ "phase": "Failed", "containerStatuses": [container("agent", &ended)] })));
+    assert_eq!((found[0].condition, found[0].reason.as_str()), ("ContainerStart", "Error"));
+    assert_eq!(found[0].ready_reason(), "PodFailed");
+}
+
+#[test]
+fn the_end_of_a_pod_that_is_deleted_is_no_problem() {
+    let ended = json!({ "terminated": { "exitCode": 143, "reason": "Error" } });
+    let mut going = pod(&json!({ "phase": "Failed", "containerStatuses": [container("agent", &ended)] }));
+    going.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
+    assert_eq!(of(&going), []);
 }
 
 #[test]
