@@ -13,11 +13,13 @@ use rustix::fs::{FlockOperation, flock};
 use thiserror::Error;
 
 pub use self::{
-    entry::{Entry, EntryState},
+    entry::{Entry, EntryState, Holdings},
     identity::ProcessIdentity,
     inventory::{Inventory, inventory},
     sweep::{SweepReport, Swept, down, list, sweep, sweep_including_kept},
 };
+
+pub(crate) use self::sweep::remove as remove_cluster;
 
 /// Why the ledger could not be read or written.
 #[derive(Debug, Error)]
@@ -110,7 +112,7 @@ impl Ledger {
             }
             match std::fs::read(&path) {
                 Ok(text) => entries.push(
-                    serde_json::from_slice(&text)
+                    Entry::parse(&text)
                         .map_err(|error| LedgerError::Entry { path: path.clone(), reason: error.to_string() })?,
                 ),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -122,10 +124,11 @@ impl Ledger {
     }
 
     /// Writes an entry, whole or not at all.
-    pub fn write(&self, entry: &Entry) -> Result<(), LedgerError> {
+    pub fn write<H: Clone + Into<Holdings>>(&self, entry: &Entry<H>) -> Result<(), LedgerError> {
+        let entry = entry.recorded();
         let path = self.path(&entry.id);
         let temporary = path.with_extension("new");
-        let text = serde_json::to_vec_pretty(entry)
+        let text = serde_json::to_vec_pretty(&entry)
             .map_err(|error| LedgerError::Entry { path: path.clone(), reason: error.to_string() })?;
         std::fs::write(&temporary, text).map_err(io("write", &temporary))?;
         std::fs::rename(&temporary, &path).map_err(io("write", &path))

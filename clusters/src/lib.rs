@@ -4,6 +4,7 @@
 //! This crate knows nothing of scenarios.
 
 pub mod components;
+pub mod existing;
 pub mod host;
 pub mod images;
 pub mod init;
@@ -11,4 +12,5 @@ pub mod ledger;
 pub mod native;
 pub mod oci_runtime;
 pub mod process;
+pub mod provider;
 pub mod registry;

@@ -12,6 +12,7 @@ mod control_plane;
 mod dns;
 mod error;
 mod files;
+mod holdings;
 mod isolation;
 mod kubeconfig;
 mod logs;
@@ -28,20 +29,19 @@ use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+pub(crate) use self::holdings::enter;
 pub use self::{
     adaptations::Adaptation,
-    cluster::{Cluster, Deletion, Milestones},
+    cluster::Cluster,
     error::ProviderError,
+    holdings::Holdings,
     isolation::{PreparedCluster, prepare},
     network::is_link_name,
     plan::{ComponentDeath, Milestone},
     usage::Usage,
 };
 use crate::host::Host;
-pub use crate::ledger::{
-    Entry, EntryState, Inventory, LedgerError, SweepReport, Swept, default_state, down, inventory, list, sweep,
-    sweep_including_kept,
-};
+pub use crate::provider::{NodeRegistry, NodeSettings};
 
 /// What every control group of a cluster starts its name with.
 pub const GROUP_PREFIX: &str = "sandproof-";
@@ -137,24 +137,6 @@ pub enum RuntimePrograms {
         /// The shim that holds the containers of a pod, `containerd-shim-runc-v2`.
         shim: Utf8PathBuf,
     },
-}
-
-/// What the node needs to know before it starts.
-#[derive(Debug, Clone)]
-pub struct NodeSettings {
-    /// The registries that it pulls from.
-    pub registries: Vec<NodeRegistry>,
-    /// Reference of the pause image; the runtime pulls it without credentials.
-    pub pause_image: String,
-}
-
-/// A registry as the node sees it.
-#[derive(Debug, Clone)]
-pub struct NodeRegistry {
-    /// Host and port, such as `198.18.0.1:5000`.
-    pub address: String,
-    /// The certificate authority of a TLS registry, as PEM; none means plain HTTP.
-    pub ca_pem: Option<String>,
 }
 
 impl Programs {

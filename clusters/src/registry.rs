@@ -9,7 +9,7 @@
 use std::{
     collections::HashMap,
     fmt, io,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -54,6 +54,8 @@ pub struct RegistryOptions {
     pub distribution: Utf8PathBuf,
     /// A private directory for its configuration, log and socket; created when missing.
     pub directory: Utf8PathBuf,
+    /// The directory of an authority to keep for later runs; a fresh one for this run alone where there is none.
+    pub authority: Option<Utf8PathBuf>,
 }
 
 /// Why the registry could not be started or could not listen.
@@ -74,10 +76,12 @@ pub enum RegistryError {
     #[error(transparent)]
     Certificate(#[from] CertificateError),
     /// An address could not be listened on.
-    #[error("the registry cannot listen on {ip}: {source}; the address must exist on this host")]
+    #[error(
+        "the registry cannot listen on {wanted}: {source}; the address must exist on this host, and the port be free"
+    )]
     Listen {
         /// The address.
-        ip: IpAddr,
+        wanted: SocketAddr,
         /// What the system said.
         source: io::Error,
     },
@@ -112,6 +116,9 @@ impl Registry {
     pub async fn start(options: RegistryOptions) -> Result<Self, RegistryError> {
         let distribution = Distribution::start(&options.distribution, &options.directory).await?;
         let mut registry = Self::in_front_of(&distribution.socket())?;
+        if let Some(directory) = &options.authority {
+            registry.authority = Authority::kept(directory)?;
+        }
         registry.distribution = Some(distribution);
         Ok(registry)
     }
@@ -130,13 +137,13 @@ impl Registry {
         })
     }
 
-    /// Opens a listener on a free port of `ip` and returns its address.
-    pub async fn listen(&self, ip: IpAddr, kind: ListenerKind) -> Result<SocketAddr, RegistryError> {
-        let tls = if kind.is_tls() { Some(self.authority.server(ip)?) } else { None };
+    /// Opens a listener and returns its address; port 0 stands for any free one.
+    pub async fn listen(&self, wanted: SocketAddr, kind: ListenerKind) -> Result<SocketAddr, RegistryError> {
+        let tls = if kind.is_tls() { Some(self.authority.server(wanted.ip())?) } else { None };
         let stop = self.gate.stop.child_token();
-        let address = listener::open(Arc::clone(&self.gate), ip, kind, tls, stop.clone(), &self.tasks)
+        let address = listener::open(Arc::clone(&self.gate), wanted, kind, tls, stop.clone(), &self.tasks)
             .await
-            .map_err(|source| RegistryError::Listen { ip, source })?;
+            .map_err(|source| RegistryError::Listen { wanted, source })?;
         self.listeners.lock().unwrap_or_else(PoisonError::into_inner).insert(address, stop);
         Ok(address)
     }
@@ -147,6 +154,11 @@ impl Registry {
         if let Some(stop) = stop {
             stop.cancel();
         }
+    }
+
+    /// The certificate of the authority that is kept in a directory, PEM; it is made when there is none.
+    pub fn kept_authority(directory: &Utf8Path) -> Result<String, RegistryError> {
+        Ok(Authority::kept(directory)?.pem().to_owned())
     }
 
     /// The private authority's certificate, PEM, for clients of the TLS listeners.

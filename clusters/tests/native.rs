@@ -17,9 +17,9 @@ use rstest::rstest;
 use sandproof_clusters::{
     components::Pins,
     host::Host,
+    ledger::{self, Entry, Holdings, SweepReport},
     native::{
-        self, ClusterRequest, Entry, Milestone, NodeSettings, PreparedCluster, Programs, ProviderError,
-        RuntimePrograms, SweepReport,
+        self, ClusterRequest, Milestone, NodeSettings, PreparedCluster, Programs, ProviderError, RuntimePrograms,
     },
 };
 
@@ -99,9 +99,12 @@ impl Scene {
         native::prepare(self.request(name, "exec sleep 1000")).await.unwrap()
     }
 
-    async fn entry(&self, name: &str) -> Entry {
-        let entries = native::list(&self.state()).await.unwrap();
-        entries.into_iter().find(|entry| entry.name == name).unwrap()
+    async fn entry(&self, name: &str) -> Entry<native::Holdings> {
+        let entries = ledger::list(&self.state()).await.unwrap();
+        let entry = entries.into_iter().find(|entry| entry.name == name).unwrap();
+        let Entry { id, name, run, created, kubernetes, owner, directory, kept, holdings } = entry;
+        let Holdings::Native(holdings) = holdings else { unreachable!("{name} is native") };
+        Entry { id, name, run, created, kubernetes, owner, directory, kept, holdings }
     }
 }
 
@@ -122,22 +125,22 @@ fn settings() -> NodeSettings {
 }
 
 /// What of an entry still exists.
-fn remains(entry: &Entry) -> Vec<String> {
+fn remains(entry: &Entry<native::Holdings>) -> Vec<String> {
     let mut remains: Vec<String> =
-        entry.groups.iter().filter(|group| group.exists()).map(ToString::to_string).collect();
+        entry.holdings.groups.iter().filter(|group| group.exists()).map(ToString::to_string).collect();
     if entry.directory.exists() {
         remains.push(entry.directory.to_string());
     }
-    if Utf8Path::new("/sys/class/net").join(&entry.link).exists() {
-        remains.push(entry.link.clone());
+    if Utf8Path::new("/sys/class/net").join(&entry.holdings.link).exists() {
+        remains.push(entry.holdings.link.clone());
     }
-    let processes = [entry.first_process, entry.supervisor];
+    let processes = [entry.holdings.first_process, entry.holdings.supervisor];
     remains.extend(processes.into_iter().flatten().filter(|process| process.is_alive()).map(|it| it.pid.to_string()));
     remains
 }
 
 /// Waits until nothing of an entry is left; the kernel tells nobody when that is.
-async fn gone(entry: &Entry) {
+async fn gone(entry: &Entry<native::Holdings>) {
     let emptied = async {
         while !remains(entry).is_empty() {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -151,17 +154,22 @@ async fn a_deleted_cluster_leaves_nothing() {
     let Some(scene) = Scene::new() else { return };
     let prepared = scene.prepared("one").await;
     let entry = scene.entry("one").await;
-    assert_eq!(prepared.host_address.to_string(), entry.host_address().to_string());
-    assert!(Utf8Path::new("/sys/class/net").join(&entry.link).exists());
-    assert!(entry.groups.iter().all(|group| group.exists()));
-    let found = native::inventory(&scene.state());
-    assert!(found.links.contains(&entry.link));
-    assert!(found.processes.iter().any(|process| process.starts_with(&entry.first_process.unwrap().pid.to_string())));
+    assert_eq!(prepared.host_address.to_string(), entry.holdings.host_address().to_string());
+    assert!(Utf8Path::new("/sys/class/net").join(&entry.holdings.link).exists());
+    assert!(entry.holdings.groups.iter().all(|group| group.exists()));
+    let found = ledger::inventory(&scene.state());
+    assert!(found.links.contains(&entry.holdings.link));
+    assert!(
+        found
+            .processes
+            .iter()
+            .any(|process| process.starts_with(&entry.holdings.first_process.unwrap().pid.to_string()))
+    );
 
     let deletion = prepared.delete().await;
-    assert!(deletion.leftovers.is_empty(), "{:?}", deletion.leftovers);
+    assert!(deletion.left.is_nothing(), "{}", deletion.left);
     assert!(remains(&entry).is_empty(), "{:?}", remains(&entry));
-    assert!(native::list(&scene.state()).await.unwrap().is_empty());
+    assert!(ledger::list(&scene.state()).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -171,7 +179,7 @@ async fn a_dropped_cluster_removes_itself() {
     let entry = scene.entry("one").await;
     drop(prepared);
     gone(&entry).await;
-    assert!(native::list(&scene.state()).await.unwrap().is_empty());
+    assert!(ledger::list(&scene.state()).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -180,7 +188,7 @@ async fn clusters_live_side_by_side() {
     let (one, two) = tokio::join!(scene.prepared("one"), scene.prepared("two"));
     assert_ne!(one.host_address, two.host_address);
     let (one, two) = tokio::join!(one.delete(), two.delete());
-    assert!(one.leftovers.is_empty() && two.leftovers.is_empty());
+    assert!(one.left.is_nothing() && two.left.is_nothing());
 }
 
 #[tokio::test]
@@ -188,7 +196,7 @@ async fn a_directory_has_one_cluster() {
     let Some(scene) = Scene::new() else { return };
     let first = scene.prepared("one").await;
     let error = native::prepare(scene.request("one", "exec sleep 1000")).await.unwrap_err();
-    assert!(matches!(error, ProviderError::NameTaken { .. }), "{error}");
+    assert!(matches!(error.reason, ProviderError::NameTaken { .. }), "{error}");
     first.delete().await;
 }
 
@@ -226,7 +234,7 @@ async fn an_api_server_that_does_not_come_up_has_a_deadline() {
 async fn a_sweep_spares_what_a_living_run_holds() {
     let Some(scene) = Scene::new() else { return };
     let prepared = scene.prepared("one").await;
-    let report = native::sweep(&scene.state()).await.unwrap();
+    let report = ledger::sweep(&scene.state()).await.unwrap();
     assert_eq!(report, SweepReport { owned: vec!["one".to_owned()], ..SweepReport::default() });
     assert!(!remains(&scene.entry("one").await).is_empty());
     prepared.delete().await;
@@ -237,9 +245,9 @@ async fn a_cluster_whose_watcher_was_killed_can_still_be_deleted() {
     let Some(scene) = Scene::new() else { return };
     let prepared = scene.prepared("one").await;
     let entry = scene.entry("one").await;
-    entry.supervisor.unwrap().kill().unwrap();
+    entry.holdings.supervisor.unwrap().kill().unwrap();
     let deletion = prepared.delete().await;
-    assert!(deletion.leftovers.is_empty(), "{:?}", deletion.leftovers);
+    assert!(deletion.left.is_nothing(), "{}", deletion.left);
     assert!(remains(&entry).is_empty(), "{:?}", remains(&entry));
 }
 
@@ -248,8 +256,8 @@ async fn down_removes_by_name() {
     let Some(scene) = Scene::new() else { return };
     let prepared = scene.prepared("one").await;
     let entry = scene.entry("one").await;
-    let swept = native::down(&scene.state(), "one").await.unwrap();
-    assert!(swept.leftovers.is_empty(), "{:?}", swept.leftovers);
+    let swept = ledger::down(&scene.state(), "one").await.unwrap();
+    assert!(swept.leftovers.is_nothing(), "{}", swept.leftovers);
     assert!(remains(&entry).is_empty(), "{:?}", remains(&entry));
     drop(prepared);
 }
@@ -325,6 +333,6 @@ async fn a_real_cluster_comes_up_and_goes(#[case] runtime: &str) {
     let entry = cluster.entry().clone();
     let deletion = cluster.delete().await;
     println!("deleted in {:.3} s", deletion.seconds);
-    assert!(deletion.leftovers.is_empty(), "{:?}", deletion.leftovers);
+    assert!(deletion.left.is_nothing(), "{}", deletion.left);
     assert!(remains(&entry).is_empty(), "{:?}", remains(&entry));
 }

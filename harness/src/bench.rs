@@ -2,6 +2,7 @@
 
 mod group;
 mod matrix;
+mod providers;
 
 use std::{collections::BTreeMap, process::Stdio, time::Instant};
 
@@ -42,8 +43,10 @@ struct Measurements(BTreeMap<String, (&'static str, Vec<f64>)>);
 
 /// Runs the smoke profile several times as a user would, and renders a large report.
 pub(crate) async fn bench(global: &GlobalArguments, arguments: &BenchArguments) -> Result<ExitCode, Failure> {
-    if let Some(BenchCommand::Matrix(arguments)) = &arguments.command {
-        return matrix::matrix(global, arguments).await;
+    match &arguments.command {
+        Some(BenchCommand::Matrix(arguments)) => return matrix::matrix(global, arguments).await,
+        Some(BenchCommand::Providers(arguments)) => return providers::providers(global, arguments).await,
+        None => {}
     }
     let paths = Paths::find()?;
     let host = Host::probe_at(&paths.cache);

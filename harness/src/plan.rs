@@ -3,10 +3,14 @@
 mod cells;
 mod custom;
 
-use sandproof_clusters::components::{Pins, nearest};
+use sandproof_clusters::{
+    components::{Pins, nearest},
+    existing::Survey,
+    provider::Provider,
+};
 use sandproof_scenarios::{Expression, ScenarioInstance, Suite};
 
-pub(crate) use self::cells::{PlannedCell, cells};
+pub(crate) use self::cells::{PlannedCell, cells, found, release_name};
 
 use crate::{
     cli::{Profile, SelectionArguments},
@@ -30,7 +34,40 @@ pub(crate) struct Plan {
 impl Plan {
     /// Makes the plan for a selection. An empty one is an error: it must not look like success.
     pub(crate) fn make(selection: &SelectionArguments, pins: &Pins, suite: &Suite) -> Result<Self, Failure> {
-        let cells = if selection.custom_cells.is_empty() {
+        if selection.provider == Some(Provider::Existing) {
+            return Err(Failure::usage(
+                "the cells of provider existing are found, and cannot be chosen here",
+                "`./sandproof run --provider existing --context NAME` runs on a cluster that is already there",
+            ));
+        }
+        Self::with(selection, pins, suite, None)
+    }
+
+    /// Makes the plan for the one cell that a cluster of the user's is.
+    pub(crate) fn for_existing(
+        selection: &SelectionArguments,
+        pins: &Pins,
+        suite: &Suite,
+        survey: &Survey,
+    ) -> Result<Self, Failure> {
+        if selection.cell.is_some() || !selection.custom_cells.is_empty() {
+            return Err(Failure::usage(
+                "--cell and --custom-cell choose clusters to make, and provider existing makes none",
+                "leave them out: the cell is the cluster of the context",
+            ));
+        }
+        Self::with(selection, pins, suite, Some(survey))
+    }
+
+    fn with(
+        selection: &SelectionArguments,
+        pins: &Pins,
+        suite: &Suite,
+        existing: Option<&Survey>,
+    ) -> Result<Self, Failure> {
+        let cells = if let Some(survey) = existing {
+            vec![found(&pins.axes, survey)]
+        } else if selection.custom_cells.is_empty() {
             select_cells(selection, pins)?
         } else {
             custom_cells(selection, pins)?
@@ -92,10 +129,16 @@ fn custom_cells(selection: &SelectionArguments, pins: &Pins) -> Result<Vec<Plann
 fn select_cells(selection: &SelectionArguments, pins: &Pins) -> Result<Vec<PlannedCell>, Failure> {
     let all = cells(pins);
     let choice = choice(&all);
-    let of_profile = profile_cells(selection.profile, &all, pins);
+    let provider = selection.provider.unwrap_or(selection.usual_provider);
+    let of_provider: Vec<PlannedCell> = all.iter().filter(|cell| cell.provider == provider).cloned().collect();
+    let of_profile = profile_cells(selection.profile, &of_provider, pins);
     let expression = selection.cell.as_deref().map(|text| parse("--cell", text, PlannedCell::FIELDS)).transpose()?;
+    // Whoever names the provider, or a cell, chooses among all; the others among the cells of one provider.
+    let free = selection.provider.is_none()
+        && expression.as_ref().is_some_and(|expression| expression.reads("provider") || expression.reads("id"));
     let selected: Vec<PlannedCell> = all
         .into_iter()
+        .filter(|cell| free || cell.provider == provider || selection.cell.as_ref() == Some(&cell.id))
         .filter(|cell| match &expression {
             Some(expression) => cell_matches(expression, selection.cell.as_deref(), cell),
             None => of_profile.contains(&cell.id),

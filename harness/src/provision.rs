@@ -7,6 +7,7 @@ use sandproof_clusters::{
     components::{Component, ComponentProgress, Listed, ProgressSender, Step, Store, StoreOptions, runtime_component},
     host::{Host, Missing, Purpose, install_packages},
     native::{Programs, RuntimePrograms},
+    provider::{Means, NativeMeans, Provider},
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +18,7 @@ use crate::{
     failure::Failure,
     paths::Paths,
     plan::PlannedCell,
+    runner::run::RunSettings,
 };
 
 /// How long a step may stay silent before its progress is repeated on a plain log.
@@ -28,31 +30,44 @@ const CRI_O: &str = "cri-o";
 /// Every component that one cell needs.
 #[derive(Debug, Clone)]
 pub(crate) struct Kit {
-    pub(crate) kubernetes: Component,
-    pub(crate) runtime: Component,
-    pub(crate) runc: Component,
-    pub(crate) cni: Component,
-    pub(crate) etcd: Component,
-    pub(crate) coredns: Component,
     pub(crate) registry: Component,
     pub(crate) helm: Component,
     pub(crate) agent_sandbox: Component,
+    /// What the provider makes the cluster of.
+    pub(crate) cluster: ClusterKit,
+}
+
+/// What a provider makes a cluster of.
+#[derive(Debug, Clone)]
+pub(crate) enum ClusterKit {
+    /// The native provider.
+    Native(Box<NativeKit>),
+    /// A cluster that is there.
+    Existing,
+}
+
+/// The components of a native cluster.
+#[derive(Debug, Clone)]
+pub(crate) struct NativeKit {
+    kubernetes: Component,
+    runtime: Component,
+    runc: Component,
+    cni: Component,
+    etcd: Component,
+    coredns: Component,
 }
 
 impl Kit {
     /// Every component of it.
-    pub(crate) fn all(&self) -> [&Component; 9] {
-        [
-            &self.kubernetes,
-            &self.runtime,
-            &self.runc,
-            &self.cni,
-            &self.etcd,
-            &self.coredns,
-            &self.registry,
-            &self.helm,
-            &self.agent_sandbox,
-        ]
+    pub(crate) fn all(&self) -> Vec<&Component> {
+        let mut all = vec![&self.registry, &self.helm, &self.agent_sandbox];
+        match &self.cluster {
+            ClusterKit::Native(kit) => {
+                all.extend([&kit.kubernetes, &kit.runtime, &kit.runc, &kit.cni, &kit.etcd, &kit.coredns]);
+            }
+            ClusterKit::Existing => {}
+        }
+        all
     }
 }
 
@@ -66,9 +81,10 @@ pub(crate) async fn host(
     install: bool,
 ) -> Result<Host, Failure> {
     let host = Host::probe_at(&paths.cache);
-    if !host.root {
+    let tried = format!("create a {} cluster", cell.provider);
+    if cell.provider == Provider::Native && !host.root {
         return Err(Failure::environment_with_hint(
-            "create a native cluster",
+            tried,
             "this is not root, and namespaces, mounts and control groups of a node need it",
             "run it as root, for example: sudo ./sandproof run",
         ));
@@ -76,8 +92,9 @@ pub(crate) async fn host(
     let cached = cached(store, cell)?;
     let wanted = |missing: &&Missing| match missing.purpose {
         Purpose::Builds => !cached && missing.package.is_some(),
-        Purpose::CriO => cell.runtime == CRI_O,
-        Purpose::NativeCluster | Purpose::GuestImages => true,
+        Purpose::CriO => cell.provider == Provider::Native && cell.runtime == CRI_O,
+        Purpose::NativeCluster => cell.provider == Provider::Native,
+        Purpose::GuestImages => true,
     };
     let lacking: Vec<&Missing> = host.missing.iter().filter(wanted).collect();
     if lacking.is_empty() {
@@ -90,7 +107,7 @@ pub(crate) async fn host(
         .collect();
     if !unmendable.is_empty() {
         return Err(Failure::environment_with_hint(
-            "create a native cluster",
+            tried,
             format!("this host lacks {}", unmendable.join("; ")),
             "`./sandproof doctor` says what this host can run",
         ));
@@ -100,7 +117,7 @@ pub(crate) async fn host(
     packages.dedup();
     if !install || !host.apt {
         return Err(Failure::environment_with_hint(
-            "create a native cluster",
+            tried,
             format!("this host lacks {}", packages.join(", ")),
             format!("apt-get install -y {}", packages.join(" ")),
         ));
@@ -112,7 +129,7 @@ pub(crate) async fn host(
     match still {
         None => Ok(host),
         Some(missing) => Err(Failure::environment_with_hint(
-            "create a native cluster",
+            tried,
             format!("this host still lacks {} ({})", missing.what, missing.why),
             missing.remedy,
         )),
@@ -177,36 +194,60 @@ pub(crate) async fn kit(
             Failure::environment("obtain the components", "the store returned fewer than were asked for")
         })
     };
-    Ok(Kit {
-        kubernetes: next()?,
-        runtime: next()?,
-        runc: next()?,
-        cni: next()?,
-        etcd: next()?,
-        coredns: next()?,
-        registry: next()?,
-        helm: next()?,
-        agent_sandbox: next()?,
-    })
+    let cluster = match cell.provider {
+        Provider::Native => ClusterKit::Native(Box::new(NativeKit {
+            kubernetes: next()?,
+            runtime: next()?,
+            runc: next()?,
+            cni: next()?,
+            etcd: next()?,
+            coredns: next()?,
+        })),
+        Provider::Existing => ClusterKit::Existing,
+    };
+    Ok(Kit { cluster, registry: next()?, helm: next()?, agent_sandbox: next()? })
 }
 
-/// The components that a cell needs, in the order of [`Kit`]; the pinned default where no version is said.
-fn components(cell: &PlannedCell) -> [(&str, Option<&str>); 9] {
-    [
-        ("kubernetes", Some(cell.kubernetes.as_str())),
-        (runtime_component(&cell.runtime, &cell.runtime_version), Some(cell.runtime_version.as_str())),
-        ("runc", None),
-        ("cni-plugins", None),
-        ("etcd", None),
-        ("coredns", None),
-        ("registry", None),
-        ("helm", None),
-        ("agent-sandbox", Some(cell.agent_sandbox.as_str())),
-    ]
+/// The components that a cell needs, those of its cluster first, in the order in which [`kit`] takes them; the pinned
+/// default where no version is said.
+fn components(cell: &PlannedCell) -> Vec<(&str, Option<&str>)> {
+    let mut components = match cell.provider {
+        Provider::Native => vec![
+            ("kubernetes", Some(cell.kubernetes.as_str())),
+            (runtime_component(&cell.runtime, &cell.runtime_version), Some(cell.runtime_version.as_str())),
+            ("runc", None),
+            ("cni-plugins", None),
+            ("etcd", None),
+            ("coredns", None),
+        ],
+        Provider::Existing => Vec::new(),
+    };
+    // What is found in an existing cluster may be no pinned release; what is missing there is the default one.
+    let agent_sandbox = (cell.provider != Provider::Existing).then_some(cell.agent_sandbox.as_str());
+    components.extend([("registry", None), ("helm", None), ("agent-sandbox", agent_sandbox)]);
+    components
+}
+
+/// What the provider of a cell makes its cluster of.
+pub(crate) fn means(kit: &Kit, host: &Host, settings: &RunSettings) -> Result<Means, Failure> {
+    let paths = &settings.paths;
+    match &kit.cluster {
+        ClusterKit::Native(kit) => {
+            let programs = programs(kit, host, paths)?;
+            Ok(Means::Native(Box::new(NativeMeans { programs, host: host.clone() })))
+        }
+        ClusterKit::Existing => {
+            let target = settings
+                .existing
+                .as_ref()
+                .ok_or_else(|| Failure::environment("use an existing cluster", "none was looked at"))?;
+            Ok(Means::Existing(Box::new(target.means(&settings.run_id, paths))))
+        }
+    }
 }
 
 /// The paths that the native provider needs.
-pub(crate) fn programs(kit: &Kit, host: &Host, paths: &Paths) -> Result<Programs, Failure> {
+fn programs(kit: &NativeKit, host: &Host, paths: &Paths) -> Result<Programs, Failure> {
     let file = |component: &Component, program: &str| -> Result<Utf8PathBuf, Failure> {
         component
             .file(program)

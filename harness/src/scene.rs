@@ -9,16 +9,19 @@ use std::{
     time::Instant,
 };
 
-use camino::Utf8PathBuf;
 use jiff::Timestamp;
 use kube::{Client, api::DynamicObject};
-use sandproof_clusters::registry::{Registry, random_word};
+use sandproof_clusters::{
+    provider::NodeAccess,
+    registry::{Registry, random_word},
+};
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     cluster_state::ClusterState,
     events::{Event, Events},
+    place::Place,
     runner::{guests::Guests, install::Releases},
     steps::{agent_sandbox::Changes, rpc::Driver, watching::Watching},
     subject::chart::{Chart, ImageValue},
@@ -33,8 +36,10 @@ pub(crate) struct Stage {
     pub(crate) client: Client,
     /// The cluster's current state.
     pub(crate) state: ClusterState,
-    /// The runtime's socket, as this process reaches it.
-    pub(crate) runtime_socket: Utf8PathBuf,
+    /// Where in the cluster things are put.
+    pub(crate) place: Place,
+    /// How this process reaches what is on the node.
+    pub(crate) node_access: NodeAccess,
     /// The run's registry.
     pub(crate) registry: Arc<Registry>,
     /// `host:port` of the listener that speaks plain http and Basic.

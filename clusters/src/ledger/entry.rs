@@ -1,17 +1,16 @@
 //! One cluster in the ledger.
 
-use std::net::Ipv4Addr;
-
 use camino::Utf8PathBuf;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::ProcessIdentity;
+use crate::{existing, native, provider::Provider};
 
-/// Everything that a native cluster holds outside of its namespaces.
+/// A cluster, and everything external that it holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Entry {
+pub struct Entry<H = Holdings> {
     /// Unique on this host; part of every name the cluster uses.
     pub id: String,
     /// The name a person knows it by.
@@ -26,18 +25,21 @@ pub struct Entry {
     pub owner: ProcessIdentity,
     /// The private directory.
     pub directory: Utf8PathBuf,
-    /// The host's end of the veth pair.
-    pub link: String,
-    /// The /30 of the pair; the host has the first address of it, the node the second.
-    pub subnet: Ipv4Addr,
-    /// The control-group subtrees.
-    pub groups: Vec<Utf8PathBuf>,
-    /// The process that waits for the cluster's end and removes what it held, once it runs.
-    pub supervisor: Option<ProcessIdentity>,
-    /// The first process of the cluster's PID namespace, once it runs.
-    pub first_process: Option<ProcessIdentity>,
     /// Whether the cluster is meant to outlive its run.
     pub kept: bool,
+    /// What else it holds, which depends on its provider.
+    #[serde(flatten)]
+    pub holdings: H,
+}
+
+/// What a cluster holds, by its provider.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "provider", rename_all = "kebab-case")]
+pub enum Holdings {
+    /// Of a native cluster.
+    Native(native::Holdings),
+    /// Of a run in an existing cluster.
+    Existing(existing::Holdings),
 }
 
 /// Whether an entry's cluster is in use.
@@ -52,31 +54,77 @@ pub enum EntryState {
     Dead,
 }
 
+impl<H> Entry<H> {
+    /// The cluster's administrator kubeconfig.
+    pub fn kubeconfig(&self) -> Utf8PathBuf {
+        self.directory.join("kubeconfig")
+    }
+}
+
+impl<H: Clone + Into<Holdings>> Entry<H> {
+    /// The entry as the ledger has it.
+    pub fn recorded(&self) -> Entry {
+        let Self { id, name, run, created, kubernetes, owner, directory, kept, holdings } = self.clone();
+        Entry { id, name, run, created, kubernetes, owner, directory, kept, holdings: holdings.into() }
+    }
+}
+
 impl Entry {
     /// Whether the cluster is in use.
     pub fn state(&self) -> EntryState {
-        let runs = self.first_process.is_some_and(ProcessIdentity::is_alive);
         if self.owner.is_alive() {
             EntryState::Owned
-        } else if self.kept && runs {
+        } else if self.kept && self.holdings.may_run() {
             EntryState::Kept
         } else {
             EntryState::Dead
         }
     }
 
-    /// The cluster's administrator kubeconfig.
-    pub fn kubeconfig(&self) -> Utf8PathBuf {
-        self.directory.join("kubeconfig")
+    /// Who made the cluster.
+    pub const fn provider(&self) -> Provider {
+        match &self.holdings {
+            Holdings::Native(_) => Provider::Native,
+            Holdings::Existing(_) => Provider::Existing,
+        }
     }
 
-    /// The host's address on the link.
-    pub fn host_address(&self) -> Ipv4Addr {
-        Ipv4Addr::from(u32::from(self.subnet) + 1)
+    /// Where its node is, for a person.
+    pub fn node(&self) -> String {
+        match &self.holdings {
+            Holdings::Native(holdings) => holdings.node_address().to_string(),
+            Holdings::Existing(holdings) => holdings.server.clone(),
+        }
     }
 
-    /// The node's address on the link.
-    pub fn node_address(&self) -> Ipv4Addr {
-        Ipv4Addr::from(u32::from(self.subnet) + 2)
+    /// Reads an entry. One without a provider was written when there were only native clusters.
+    pub(super) fn parse(text: &[u8]) -> serde_json::Result<Self> {
+        let mut value: serde_json::Value = serde_json::from_slice(text)?;
+        if let Some(fields) = value.as_object_mut() {
+            fields.entry("provider").or_insert_with(|| Provider::Native.name().into());
+        }
+        serde_json::from_value(value)
+    }
+}
+
+impl Holdings {
+    /// Whether the cluster can be running, as far as a look at this host's processes tells.
+    fn may_run(&self) -> bool {
+        match self {
+            Self::Native(holdings) => holdings.first_process.is_some_and(ProcessIdentity::is_alive),
+            Self::Existing(_) => true,
+        }
+    }
+}
+
+impl From<existing::Holdings> for Holdings {
+    fn from(holdings: existing::Holdings) -> Self {
+        Self::Existing(holdings)
+    }
+}
+
+impl From<native::Holdings> for Holdings {
+    fn from(holdings: native::Holdings) -> Self {
+        Self::Native(holdings)
     }
 }

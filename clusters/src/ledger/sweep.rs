@@ -4,7 +4,7 @@ use camino::Utf8Path;
 use serde::Serialize;
 
 use super::{Entry, EntryState, Ledger, LedgerError};
-use crate::native::teardown;
+use crate::provider::{self, LeftBehind};
 
 /// What a sweep found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -26,8 +26,8 @@ pub struct Swept {
     pub name: String,
     /// The run that had made it.
     pub run: String,
-    /// What could not be removed; empty when all is gone.
-    pub leftovers: Vec<String>,
+    /// What could not be removed.
+    pub leftovers: LeftBehind,
 }
 
 /// Every cluster of the state directory.
@@ -79,8 +79,8 @@ async fn sweep_where(state: &Utf8Path, force: bool) -> Result<SweepReport, Ledge
 
 /// Removes a cluster; its entry stays as long as something of it is left.
 pub(crate) async fn remove(ledger: &Ledger, entry: &Entry) -> Result<Swept, LedgerError> {
-    let leftovers = teardown::remove(entry).await;
-    if leftovers.is_empty() {
+    let leftovers = provider::remove(entry).await;
+    if leftovers.is_nothing() {
         ledger.remove(&entry.id)?;
     }
     Ok(Swept { name: entry.name.clone(), run: entry.run.clone(), leftovers })

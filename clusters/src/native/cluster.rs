@@ -1,7 +1,6 @@
 //! A running cluster.
 
 use std::{
-    collections::BTreeMap,
     fmt,
     fs::File,
     io::Write,
@@ -15,7 +14,6 @@ use std::{
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
-use serde::{Serialize, Serializer};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, ChildStdout},
@@ -23,11 +21,14 @@ use tokio::{
 };
 
 use super::{
-    Adaptation, ClusterRequest, ProviderError, logs,
+    Adaptation, ClusterRequest, Holdings, NodeRegistry, ProviderError, logs,
     plan::{Command, ComponentDeath, Event, Milestone, log_path},
     runtime, teardown,
 };
-use crate::ledger::{Entry, Ledger};
+use crate::{
+    ledger::{Entry, Ledger},
+    provider::{Deletion, Description, LeftBehind, Milestones, NodeAccess, RegistryAccess},
+};
 
 /// How long the watching process may take to end after the cluster did.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -52,22 +53,10 @@ pub struct Cluster {
     pub adaptations: Vec<Adaptation>,
     /// What had been reached when the API server became ready.
     pub started: Milestones,
+    registries: Vec<NodeRegistry>,
     state: Utf8PathBuf,
-    entry: Entry,
+    entry: Entry<Holdings>,
     supervision: Supervision,
-}
-
-/// What a cluster has reached, and how long after it was asked for.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Milestones(BTreeMap<Milestone, Duration>);
-
-/// What a deletion left.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Deletion {
-    /// How long it took, in seconds.
-    pub seconds: f64,
-    /// What could not be removed; empty when everything is gone.
-    pub leftovers: Vec<String>,
 }
 
 /// What the cluster's processes have said.
@@ -95,26 +84,40 @@ pub(crate) struct Supervision {
 impl Cluster {
     pub(crate) fn new(
         request: ClusterRequest,
-        entry: Entry,
+        entry: Entry<Holdings>,
         supervision: Supervision,
         adaptations: Vec<Adaptation>,
+        registries: Vec<NodeRegistry>,
     ) -> Self {
         let started = supervision.heard.borrow().milestones.clone();
         Self {
             name: request.name.clone(),
             kubeconfig: entry.kubeconfig(),
             node_name: request.name,
-            node_address: entry.node_address().into(),
-            host_address: entry.host_address().into(),
+            node_address: entry.holdings.node_address().into(),
+            host_address: entry.holdings.host_address().into(),
             runtime_socket: {
-                let first = entry.first_process.map_or(0, |process| process.pid);
+                let first = entry.holdings.first_process.map_or(0, |process| process.pid);
                 format!("/proc/{first}/root{}", runtime::socket(&request.programs.runtime)).into()
             },
             adaptations,
             started,
+            registries,
             state: request.state,
             entry,
             supervision,
+        }
+    }
+
+    /// What it is.
+    pub fn describe(&self) -> Description {
+        Description {
+            kubeconfig: self.kubeconfig.clone(),
+            node_addresses: vec![self.node_address],
+            node_access: NodeAccess::Runtime { socket: self.runtime_socket.clone() },
+            registries: RegistryAccess::configured(&self.registries),
+            adaptations: self.adaptations.clone(),
+            guest: None,
         }
     }
 
@@ -153,7 +156,7 @@ impl Cluster {
     }
 
     /// The cluster's ledger entry.
-    pub fn entry(&self) -> &Entry {
+    pub fn entry(&self) -> &Entry<Holdings> {
         &self.entry
     }
 
@@ -165,36 +168,17 @@ impl Cluster {
 }
 
 /// Ends a cluster's processes and removes what its entry names, then the entry.
-pub(crate) async fn delete(state: &Utf8Path, entry: &Entry, supervision: Supervision) -> Deletion {
+pub(crate) async fn delete(state: &Utf8Path, entry: &Entry<Holdings>, supervision: Supervision) -> Deletion {
     let began = Instant::now();
     supervision.dismissed.store(true, Ordering::Release);
-    let mut leftovers = teardown::remove(entry).await;
+    let mut leftovers = teardown::remove(&entry.directory, &entry.holdings).await;
     leftovers.extend(supervision.end().await);
     if leftovers.is_empty()
         && let Err(error) = Ledger::open(state).and_then(|ledger| ledger.remove(&entry.id))
     {
         leftovers.push(error.to_string());
     }
-    Deletion { seconds: began.elapsed().as_secs_f64(), leftovers }
-}
-
-impl Milestones {
-    /// When a milestone was reached.
-    pub fn get(&self, milestone: Milestone) -> Option<Duration> {
-        self.0.get(&milestone).copied()
-    }
-
-    /// All that were reached, in their usual order.
-    pub fn iter(&self) -> impl Iterator<Item = (Milestone, Duration)> {
-        self.0.iter().map(|(milestone, after)| (*milestone, *after))
-    }
-}
-
-impl Serialize for Milestones {
-    /// Seconds by name.
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.iter().map(|(milestone, after)| (milestone.name(), after.as_secs_f64())))
-    }
+    Deletion { seconds: began.elapsed().as_secs_f64(), left: LeftBehind::from(leftovers) }
 }
 
 impl Supervision {
@@ -329,7 +313,7 @@ impl Listener {
         match event {
             Event::Isolated { pid } => self.heard.send_modify(|heard| heard.first_process = Some(pid)),
             Event::Reached { milestone, milliseconds } => self.heard.send_modify(|heard| {
-                heard.milestones.0.insert(milestone, self.offset + Duration::from_millis(milliseconds));
+                heard.milestones.insert(milestone, self.offset + Duration::from_millis(milliseconds));
             }),
             Event::Died(death) => self.mourn(death),
             Event::Failed { reason } => self.heard.send_modify(|heard| heard.failure = Some(reason)),

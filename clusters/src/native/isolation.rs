@@ -13,17 +13,18 @@ use camino::Utf8Path;
 use jiff::Timestamp;
 
 use super::{
-    Cluster, ClusterRequest, NodeSettings, ProviderError, adaptations,
+    Cluster, ClusterRequest, Holdings, NodeSettings, ProviderError, adaptations,
     cluster::Supervision,
     control_groups,
     files::Files,
     network,
     plan::{CgroupPlan, Command, IsolationPlan, Milestone},
-    runtime, start, teardown,
+    runtime, start,
 };
 use crate::{
-    ledger::{Entry, Ledger, ProcessIdentity},
+    ledger::{Entry, Ledger, ProcessIdentity, remove_cluster},
     process::{Process, SpawnStdio},
+    provider::{Deletion, Failed, LeftBehind},
 };
 
 /// How long namespaces and mounts may take; they take milliseconds.
@@ -42,22 +43,26 @@ pub struct PreparedCluster {
     /// What differs from an ordinary cluster because of the host.
     pub adaptations: Vec<super::Adaptation>,
     request: ClusterRequest,
-    entry: Entry,
+    entry: Entry<Holdings>,
     supervision: Supervision,
     deadline: Duration,
 }
 
 /// Makes the namespaces and the link. Everything is in the ledger before it exists; on failure,
 /// what was made is removed.
-pub async fn prepare(request: ClusterRequest) -> Result<PreparedCluster, ProviderError> {
+pub async fn prepare(request: ClusterRequest) -> Result<PreparedCluster, Failed<ProviderError>> {
     let began = Instant::now();
-    check(&request)?;
-    let ledger = Ledger::open(&request.state)?;
-    let (entry, groups) = register(&ledger, &request).await?;
+    let registered = async {
+        check(&request)?;
+        let ledger = Ledger::open(&request.state)?;
+        let (entry, groups) = register(&ledger, &request).await?;
+        Ok((ledger, entry, groups))
+    };
+    let (ledger, entry, groups) = registered.await.map_err(Failed::cleanly)?;
     match isolate(&ledger, &request, &entry, groups, began).await {
         Ok((entry, supervision)) => Ok(PreparedCluster {
-            host_address: entry.host_address().into(),
-            node_address: entry.node_address().into(),
+            host_address: entry.holdings.host_address().into(),
+            node_address: entry.holdings.node_address().into(),
             adaptations: adaptations::named(&request.host),
             request,
             entry,
@@ -65,10 +70,8 @@ pub async fn prepare(request: ClusterRequest) -> Result<PreparedCluster, Provide
             deadline: super::API_DEADLINE,
         }),
         Err(error) => {
-            // The entry as written last: it may have the processes by now.
-            let written = ledger.entries()?.into_iter().find(|written| written.id == entry.id);
-            discard(&ledger, &written.unwrap_or(entry)).await;
-            Err(error)
+            let left = discard(&ledger, entry).await;
+            Err(Failed { reason: error, left })
         }
     }
 }
@@ -84,23 +87,18 @@ impl PreparedCluster {
 
     /// Starts the components; resolves when the API server answers `/readyz`. The node may become
     /// ready later: see [`Cluster::reached`]. On failure the cluster is removed.
-    pub async fn start(mut self, settings: NodeSettings) -> Result<Cluster, ProviderError> {
+    pub async fn start(mut self, settings: NodeSettings) -> Result<Cluster, Failed<ProviderError>> {
         match self.come_up(&settings).await {
-            Ok(()) => Ok(Cluster::new(self.request, self.entry, self.supervision, self.adaptations)),
-            Err(error) => {
-                let name = self.request.name.clone();
-                let deletion = self.delete().await;
-                if !deletion.leftovers.is_empty() {
-                    let leftovers = deletion.leftovers;
-                    tracing::warn!(name, ?leftovers, "a cluster that did not come up left something behind");
-                }
-                Err(error)
+            Ok(()) => {
+                let Self { request, entry, supervision, adaptations, .. } = self;
+                Ok(Cluster::new(request, entry, supervision, adaptations, settings.registries))
             }
+            Err(reason) => Err(Failed { reason, left: self.delete().await.left }),
         }
     }
 
     /// Removes the namespaces and the link again.
-    pub async fn delete(self) -> super::Deletion {
+    pub async fn delete(self) -> Deletion {
         let Self { request, entry, supervision, .. } = self;
         super::cluster::delete(&request.state, &entry, supervision).await
     }
@@ -148,7 +146,7 @@ fn check(request: &ClusterRequest) -> Result<(), ProviderError> {
 }
 
 /// Chooses what the cluster will be called and writes it to the ledger.
-async fn register(ledger: &Ledger, request: &ClusterRequest) -> Result<(Entry, CgroupPlan), ProviderError> {
+async fn register(ledger: &Ledger, request: &ClusterRequest) -> Result<(Entry<Holdings>, CgroupPlan), ProviderError> {
     let _lock = ledger.lock().await?;
     let entries = ledger.entries()?;
     if let Some(other) = entries.iter().find(|other| other.directory == request.directory) {
@@ -174,12 +172,14 @@ async fn register(ledger: &Ledger, request: &ClusterRequest) -> Result<(Entry, C
         kubernetes: request.kubernetes_version.clone(),
         owner: ProcessIdentity::own(),
         directory: request.directory.clone(),
-        link: network::link_name(&id),
-        subnet: network::free_subnet(&id, &routes, &entries)?,
-        groups: groups.hierarchies.iter().map(|subtree| subtree.directory.clone()).collect(),
-        supervisor: None,
-        first_process: None,
         kept: false,
+        holdings: Holdings {
+            link: network::link_name(&id),
+            subnet: network::free_subnet(&id, &routes, &entries)?,
+            groups: groups.hierarchies.iter().map(|subtree| subtree.directory.clone()).collect(),
+            supervisor: None,
+            first_process: None,
+        },
         id,
     };
     ledger.write(&entry)?;
@@ -195,10 +195,10 @@ fn random_id() -> String {
 async fn isolate(
     ledger: &Ledger,
     request: &ClusterRequest,
-    entry: &Entry,
+    entry: &Entry<Holdings>,
     groups: CgroupPlan,
     began: Instant,
-) -> Result<(Entry, Supervision), ProviderError> {
+) -> Result<(Entry<Holdings>, Supervision), ProviderError> {
     let directory = &request.directory;
     // What lies there has no entry, so no run knows it.
     let _ = fs::remove_dir_all(directory);
@@ -214,7 +214,7 @@ async fn isolate(
         cgroups: groups,
         owner: entry.owner,
         ledger_entry: ledger.path(&entry.id),
-        link: entry.link.clone(),
+        link: entry.holdings.link.clone(),
     };
     let files = Files::new(directory);
     files.write_json("plan.json", &plan)?;
@@ -226,7 +226,7 @@ async fn isolate(
         stderr: log.into(),
     })?;
     let mut entry = entry.clone();
-    entry.supervisor = child.id().and_then(|pid| ProcessIdentity::of(i32::try_from(pid).ok()?));
+    entry.holdings.supervisor = child.id().and_then(|pid| ProcessIdentity::of(i32::try_from(pid).ok()?));
     ledger.write(&entry)?;
     let supervision = Supervision::new(child, began)?;
     match connect(ledger, &mut entry, &supervision).await {
@@ -239,20 +239,23 @@ async fn isolate(
 }
 
 /// Waits for the namespaces and makes the link into them.
-async fn connect(ledger: &Ledger, entry: &mut Entry, supervision: &Supervision) -> Result<(), ProviderError> {
+async fn connect(ledger: &Ledger, entry: &mut Entry<Holdings>, supervision: &Supervision) -> Result<(), ProviderError> {
     supervision.reached(Milestone::Isolated, ISOLATION, &entry.directory).await?;
     let pid = supervision.first_process().unwrap_or_default();
-    entry.first_process = ProcessIdentity::of(pid);
+    entry.holdings.first_process = ProcessIdentity::of(pid);
     ledger.write(entry)?;
-    network::connect(entry, pid).await
+    network::connect(&entry.holdings, pid).await
 }
 
 /// Removes a cluster that did not come up. What resists stays in the ledger, for a sweep.
-async fn discard(ledger: &Ledger, entry: &Entry) {
-    let leftovers = teardown::remove(entry).await;
-    if leftovers.is_empty() {
-        let _ = ledger.remove(&entry.id);
-    } else {
-        tracing::warn!(cluster = entry.name, ?leftovers, "a cluster that did not come up left something behind");
+async fn discard(ledger: &Ledger, entry: Entry<Holdings>) -> LeftBehind {
+    // The entry as written last: it may have the processes by now.
+    let entry = match ledger.entries() {
+        Ok(entries) => entries.into_iter().find(|written| written.id == entry.id).unwrap_or_else(|| entry.recorded()),
+        Err(error) => return LeftBehind::Unknown(error.to_string()),
+    };
+    match remove_cluster(ledger, &entry).await {
+        Ok(swept) => swept.leftovers,
+        Err(error) => LeftBehind::Unknown(error.to_string()),
     }
 }

@@ -2,8 +2,11 @@
 
 use std::{collections::HashSet, net::Ipv4Addr};
 
-use super::ProviderError;
-use crate::{ledger::Entry, process::Process};
+use super::{Holdings, ProviderError};
+use crate::{
+    ledger::{self, Entry},
+    process::Process,
+};
 
 /// The range that links are taken from: set aside for tests between networks (RFC 2544), so that
 /// it clashes with few.
@@ -37,7 +40,13 @@ pub fn is_link_name(name: &str) -> bool {
 /// cluster's own, because runs with another state directory have another lock.
 pub(crate) fn free_subnet(id: &str, routes: &str, entries: &[Entry]) -> Result<Ipv4Addr, ProviderError> {
     let used = parse_routes(routes);
-    let reserved: HashSet<u32> = entries.iter().map(|entry| u32::from(entry.subnet)).collect();
+    let reserved: HashSet<u32> = entries
+        .iter()
+        .filter_map(|entry| match &entry.holdings {
+            ledger::Holdings::Native(holdings) => Some(u32::from(holdings.subnet)),
+            ledger::Holdings::Existing(_) => None,
+        })
+        .collect();
     let first = u32::from_str_radix(id, 16).unwrap_or_default();
     (0..NETWORKS)
         .map(|step| FIRST + first.wrapping_add(step) % NETWORKS * 4)
@@ -54,12 +63,12 @@ pub(crate) fn free_subnet(id: &str, routes: &str, entries: &[Entry]) -> Result<I
 
 /// Makes the pair, with one end in the network namespace of process `pid`, and brings the host's
 /// end up.
-pub(crate) async fn connect(entry: &Entry, pid: i32) -> Result<(), ProviderError> {
-    let link = &entry.link;
+pub(crate) async fn connect(holdings: &Holdings, pid: i32) -> Result<(), ProviderError> {
+    let link = &holdings.link;
     let batch = format!(
         "link add name {link} type veth peer name {} netns {pid}\naddress add {}/{PREFIX} dev {link}\nlink set {link} up\n",
         crate::init::LINK,
-        entry.host_address(),
+        holdings.host_address(),
     );
     Process::new("ip").args(["-batch", "-"]).stdin(batch).run().await?;
     Ok(())

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use camino::Utf8Path;
 
 use super::{
-    API_PORT, ClusterRequest, NodeSettings, POD_RANGE, ProviderError, control_plane, dns,
+    API_PORT, ClusterRequest, Holdings, NodeSettings, POD_RANGE, ProviderError, control_plane, dns,
     files::{Files, inside},
     kubeconfig, network, node,
     pki::{Credential, Pki},
@@ -17,16 +17,16 @@ use crate::ledger::Entry;
 /// Writes everything that the components read, and the plan to start them.
 pub(crate) fn write(
     request: &ClusterRequest,
-    entry: &Entry,
+    entry: &Entry<Holdings>,
     settings: &NodeSettings,
     deadline: Duration,
 ) -> Result<(), ProviderError> {
     let files = Files::new(&request.directory);
     let name = &request.name;
-    let pki = Pki::generate(name, entry.node_address())?;
+    let pki = Pki::generate(name, entry.holdings.node_address())?;
     write_certificates(&files, &pki)?;
     let administrator = &pki.administrator;
-    let outside = format!("https://{}:{API_PORT}", entry.node_address());
+    let outside = format!("https://{}:{API_PORT}", entry.holdings.node_address());
     files.write("kubeconfig", kubeconfig::render(&outside, name, "kubernetes-admin", &pki.authority, administrator))?;
     let loopback = format!("https://127.0.0.1:{API_PORT}");
     let users = [
@@ -40,14 +40,14 @@ pub(crate) fn write(
         let text = kubeconfig::render(&loopback, name, user, &pki.authority, credential);
         files.write(&format!("kubeconfigs/{user}"), text)?;
     }
-    let (programs, gates, address) = (&request.programs, &request.feature_gates, entry.node_address());
+    let (programs, gates, address) = (&request.programs, &request.feature_gates, entry.holdings.node_address());
     // The kubelet's own gates win over everybody's.
     let mut kubelet_gates = gates.clone();
     kubelet_gates.extend(request.kubelet_gates.clone());
     let plan = StartPlan {
         node_name: name.clone(),
         node_address: address,
-        host_address: entry.host_address(),
+        host_address: entry.holdings.host_address(),
         prefix: network::PREFIX,
         pod_range: POD_RANGE.to_owned(),
         components: vec![

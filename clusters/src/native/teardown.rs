@@ -11,10 +11,8 @@ use std::{
 use camino::{Utf8Path, Utf8PathBuf};
 use tokio::io::{Interest, unix::AsyncFd};
 
-use crate::{
-    ledger::{Entry, ProcessIdentity},
-    process::Process,
-};
+use super::Holdings;
+use crate::{ledger::ProcessIdentity, process::Process};
 
 /// How long the processes of a killed cluster may take to end.
 const DEATH: Duration = Duration::from_secs(10);
@@ -25,22 +23,21 @@ const GROUPS: Duration = Duration::from_secs(5);
 /// First pause before a busy control group is tried again; v1 groups offer nothing to watch.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 
-/// Ends a cluster and removes everything that its ledger entry names, except the entry.
-/// Returns what is left.
-pub(crate) async fn remove(entry: &Entry) -> Vec<String> {
-    let mut leftovers = end_processes(entry).await;
-    leftovers.extend(remove_groups(&entry.groups, GROUPS).await);
-    leftovers.extend(remove_link(&entry.link).await);
-    leftovers.extend(remove_directory(&entry.directory).await);
+/// Ends a cluster and removes everything that it holds, with its directory. Returns what is left.
+pub(crate) async fn remove(directory: &Utf8Path, holdings: &Holdings) -> Vec<String> {
+    let mut leftovers = end_processes(holdings).await;
+    leftovers.extend(remove_groups(&holdings.groups, GROUPS).await);
+    leftovers.extend(remove_link(&holdings.link).await);
+    leftovers.extend(remove_directory(directory).await);
     leftovers
 }
 
 /// Kills the first process and waits until it and the process that watches over it are gone.
-async fn end_processes(entry: &Entry) -> Vec<String> {
+async fn end_processes(holdings: &Holdings) -> Vec<String> {
     let deadline = tokio::time::Instant::now() + DEATH;
     let mut leftovers = Vec::new();
-    let first = entry.first_process.and_then(ProcessIdentity::kill);
-    if let Some(process) = entry.supervisor {
+    let first = holdings.first_process.and_then(ProcessIdentity::kill);
+    if let Some(process) = holdings.supervisor {
         // It ends by itself once the first process has; without one it has nothing to wait for.
         let handle = if first.is_some() { process.watch() } else { process.kill() };
         if !ended(handle, deadline).await {
@@ -48,7 +45,8 @@ async fn end_processes(entry: &Entry) -> Vec<String> {
         }
     }
     if !ended(first, deadline).await {
-        leftovers.push(format!("process {} and its namespace", entry.first_process.map_or(0, |process| process.pid)));
+        leftovers
+            .push(format!("process {} and its namespace", holdings.first_process.map_or(0, |process| process.pid)));
     }
     leftovers
 }

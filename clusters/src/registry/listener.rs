@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     os::fd::{AsFd, OwnedFd},
     sync::Arc,
     time::Duration,
@@ -65,16 +65,16 @@ impl ListenerKind {
     }
 }
 
-/// Opens a listener on a free port of `ip` and serves it until `stop`.
+/// Opens a listener and serves it until `stop`.
 pub(super) async fn open(
     gate: Arc<Gate>,
-    ip: IpAddr,
+    wanted: SocketAddr,
     kind: ListenerKind,
     tls: Option<Arc<ServerConfig>>,
     stop: CancellationToken,
     tasks: &TaskTracker,
 ) -> io::Result<SocketAddr> {
-    let listener = TcpListener::bind((ip, 0)).await?;
+    let listener = TcpListener::bind(wanted).await?;
     let address = listener.local_addr()?;
     let origin = Origin::Listener { address, kind };
     let acceptor = tls.map(TlsAcceptor::from);

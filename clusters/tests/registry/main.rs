@@ -9,7 +9,7 @@ mod client;
 mod stub;
 
 use std::{
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
@@ -25,7 +25,7 @@ use sandproof_clusters::{
 };
 use sha2::{Digest, Sha256};
 
-const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// A registry with three images: `public/app` for all, `private/app` for alice, `none/app` for nobody.
 struct Scene {
@@ -50,7 +50,7 @@ impl Scene {
         let path = Utf8Path::from_path(directory.path()).unwrap();
         let registry = if let Some(distribution) = program {
             let directory = path.join("registry");
-            Registry::start(RegistryOptions { distribution, directory }).await.unwrap()
+            Registry::start(RegistryOptions { distribution, directory, authority: None }).await.unwrap()
         } else {
             let socket = path.join("stub.sock");
             stub::serve(&socket);
@@ -365,7 +365,7 @@ async fn start_script(script: &str) -> Result<Registry, RegistryError> {
     let path = Utf8Path::from_path(directory.path()).unwrap().to_owned();
     // The program is called as `registry serve config.yml`, which makes a shell read the file `serve`.
     fs_err::write(path.join("serve"), script).unwrap();
-    Registry::start(RegistryOptions { distribution: "/bin/sh".into(), directory: path }).await
+    Registry::start(RegistryOptions { distribution: "/bin/sh".into(), directory: path, authority: None }).await
 }
 
 #[tokio::test]

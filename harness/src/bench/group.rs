@@ -3,7 +3,7 @@
 use std::fs;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use sandproof_clusters::{host::Host, native::Usage};
+use sandproof_clusters::{host::Host, provider::Usage};
 
 /// What its name starts with. Not as clusters' groups do: an inventory would take it for a cluster's.
 const PREFIX: &str = "bench-of-sandproof-";

@@ -5,8 +5,8 @@ use std::{process::Stdio, time::Instant};
 use camino::Utf8Path;
 use sandproof_clusters::{
     host::Host,
-    native::Usage,
     process::{Process, SpawnStdio},
+    provider::Usage,
 };
 use sandproof_reports::{ExitCode, Record};
 use serde::Serialize;

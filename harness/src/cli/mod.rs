@@ -5,7 +5,7 @@ mod run;
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use run::{Keep, Profile, RunArguments, SelectionArguments};
+pub(crate) use run::{ExistingArguments, Keep, Profile, RunArguments, SelectionArguments};
 
 use crate::terminal::ColorChoice;
 
@@ -138,6 +138,9 @@ pub(crate) struct ReproArguments {
     /// What to do with the cluster afterwards
     #[arg(long, value_enum, default_value = "always", env = "SANDPROOF_KEEP", value_name = "WHEN")]
     pub(crate) keep: Keep,
+    /// Where the cell is a cluster that was already there; what is not said is as in the report.
+    #[command(flatten)]
+    pub(crate) existing: ExistingArguments,
 }
 
 /// `cluster`.
@@ -354,6 +357,28 @@ pub(crate) struct BenchArguments {
 pub(crate) enum BenchCommand {
     /// Measure cells side by side: each cell's phases, time, CPU and memory of the whole, and the gain
     Matrix(BenchMatrixArguments),
+    /// Measure the same on each provider that makes clusters, side by side in one run
+    Providers(BenchProvidersArguments),
+}
+
+/// `bench providers`.
+#[derive(Debug, Args)]
+pub(crate) struct BenchProvidersArguments {
+    /// A named selection of scenarios
+    #[arg(long, value_enum, default_value_t, env = "SANDPROOF_PROFILE")]
+    pub(crate) profile: Profile,
+    /// Only scenarios that match
+    #[arg(long, env = "SANDPROOF_SCENARIO", value_name = "EXPR")]
+    pub(crate) scenario: Option<String>,
+    /// Cells that run at once; chosen by the host's size when not given
+    #[arg(long, env = "SANDPROOF_CELLS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) cells: Option<u16>,
+    /// Run each cell alone first, which is what one provider costs without the other beside it
+    #[arg(long)]
+    pub(crate) alone: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `bench matrix`.

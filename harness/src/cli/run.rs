@@ -1,7 +1,13 @@
 //! The arguments of `run`, and the selection that it shares with `plan`.
 
+use std::net::IpAddr;
+
 use camino::Utf8PathBuf;
-use clap::{Args, ValueEnum};
+use clap::{
+    Args, ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
+use sandproof_clusters::provider::Provider;
 
 /// A named selection of cells and scenarios.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -51,9 +57,15 @@ pub(crate) struct SelectionArguments {
     /// Only scenarios that match, for example PS-07 or 'id ~ "^PS-"'
     #[arg(long, env = "SANDPROOF_SCENARIO", value_name = "EXPR")]
     pub(crate) scenario: Option<String>,
-    /// Who makes the clusters
-    #[arg(long, value_enum, env = "SANDPROOF_PROVIDER")]
+    /// Who makes the clusters; chosen by what this host can do when not given, see `doctor`
+    #[arg(long, env = "SANDPROOF_PROVIDER", value_parser = providers())]
     pub(crate) provider: Option<Provider>,
+    /// Who makes them where nobody says so.
+    #[arg(skip)]
+    pub(crate) usual_provider: Provider,
+    /// A cluster that is already there.
+    #[command(flatten)]
+    pub(crate) existing: ExistingArguments,
     /// Part I of N of the results, counted from 1
     #[arg(long, env = "SANDPROOF_SHARD", value_name = "I/N", value_parser = shard)]
     pub(crate) shard: Option<(usize, usize)>,
@@ -62,11 +74,22 @@ pub(crate) struct SelectionArguments {
     pub(crate) suite: Option<Utf8PathBuf>,
 }
 
-/// Who makes the clusters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Provider {
-    /// Processes of this host in namespaces of their own
-    Native,
+/// Which cluster that is already there, and what may be done in it.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "A cluster that is already there (--provider existing)")]
+pub(crate) struct ExistingArguments {
+    /// The context of the kubeconfig; the current one when not given
+    #[arg(long, env = "SANDPROOF_CONTEXT", value_name = "NAME")]
+    pub(crate) context: Option<String>,
+    /// The kubeconfig, which is read and never written [default: $KUBECONFIG, else ~/.kube/config]
+    #[arg(long, env = "SANDPROOF_KUBECONFIG", value_name = "FILE")]
+    pub(crate) kubeconfig: Option<Utf8PathBuf>,
+    /// The address of this host that nodes pull from; found out when not given
+    #[arg(long, env = "SANDPROOF_REGISTRY_ADDRESS", value_name = "IP")]
+    pub(crate) registry_address: Option<IpAddr>,
+    /// Create what is listed without being asked
+    #[arg(long, env = "SANDPROOF_YES")]
+    pub(crate) yes: bool,
 }
 
 /// `run`.
@@ -101,6 +124,11 @@ pub(crate) struct RunArguments {
     /// Do not install missing Debian packages: say what is missing and stop
     #[arg(long, env = "SANDPROOF_NO_INSTALL")]
     pub(crate) no_install: bool,
+}
+
+fn providers() -> impl TypedValueParser<Value = Provider> {
+    let names = Provider::ALL.iter().map(|provider| provider.name());
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<Provider>())
 }
 
 fn shard(text: &str) -> Result<(usize, usize), String> {

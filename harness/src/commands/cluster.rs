@@ -6,6 +6,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use sandproof_clusters::{
     ledger::{self, Entry, EntryState},
     process::{Process, SpawnStdio},
+    provider,
 };
 use sandproof_reports::ExitCode;
 use tokio_util::sync::CancellationToken;
@@ -76,6 +77,7 @@ async fn up(
         retries: 0,
         fault: None,
         install,
+        existing: None,
     };
     let (events, pump) = Events::start(vec![Box::new(Progress::new(global.verbose))]);
     let cancelled = CancellationToken::new();
@@ -88,7 +90,7 @@ async fn up(
         let equipped = equip::equip(&context, &planned, name, &mut phases).await;
         let outcome = match equipped {
             Ok(mut equipped) => {
-                let kubeconfig = equipped.cluster.kubeconfig.clone();
+                let kubeconfig = equipped.cluster.entry().kubeconfig();
                 equipped
                     .cluster
                     .keep()
@@ -120,11 +122,11 @@ async fn down(paths: &Paths, name: &str) -> Result<ExitCode, Failure> {
     let swept = ledger::down(&paths.state, name)
         .await
         .map_err(|error| Failure::environment(format!("remove the cluster {name}"), error))?;
-    if swept.leftovers.is_empty() {
+    if swept.leftovers.is_nothing() {
         terminal::result(&format!("removed {name}"));
         return Ok(ExitCode::CONFORMANT);
     }
-    terminal::result(&format!("removed {name}, but not: {}", swept.leftovers.join(", ")));
+    terminal::result(&format!("removed {name}, but not: {}", swept.leftovers));
     Ok(ExitCode::LEFT_BEHIND)
 }
 
@@ -138,13 +140,14 @@ async fn list(paths: &Paths, json: bool) -> Result<ExitCode, Failure> {
         terminal::result("no clusters");
         return Ok(ExitCode::CONFORMANT);
     }
-    let mut rows = super::list::table(["CLUSTER", "KUBERNETES", "STATE", "NODE", "CREATED", "RUN"]);
+    let mut rows = super::list::table(["CLUSTER", "PROVIDER", "KUBERNETES", "STATE", "NODE", "CREATED", "RUN"]);
     for entry in entries {
         rows.add_row([
             entry.name.clone(),
+            entry.provider().to_string(),
             entry.kubernetes.clone(),
             state(entry.state()).to_owned(),
-            entry.node_address().to_string(),
+            entry.node(),
             entry.created.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
             entry.run.clone(),
         ]);
@@ -153,7 +156,7 @@ async fn list(paths: &Paths, json: bool) -> Result<ExitCode, Failure> {
     Ok(ExitCode::CONFORMANT)
 }
 
-/// A shell in the node's namespaces, with kubectl on its path.
+/// A shell on the node, where it can be entered, with kubectl on its path.
 async fn shell(global: &GlobalArguments, paths: &Paths, name: &str, command: Vec<String>) -> Result<ExitCode, Failure> {
     let entry = find(paths, name).await?;
     let store = crate::provision::store(paths, &global.sources)?;
@@ -166,19 +169,16 @@ async fn shell(global: &GlobalArguments, paths: &Paths, name: &str, command: Vec
         .first()
         .and_then(|component| component.file("kubectl").ok().and_then(Utf8Path::parent).map(Utf8Path::to_owned))
         .unwrap_or_else(|| Utf8PathBuf::from("/usr/bin"));
-    let first = entry.first_process.filter(|process| process.is_alive()).ok_or_else(|| {
-        Failure::environment_with_hint(
-            format!("open a shell in {name}"),
-            "its first process is gone",
-            format!("remove what is left with `./sandproof cluster down {name}`"),
-        )
-    })?;
     let path = std::env::var("PATH").unwrap_or_else(|_| "/usr/sbin:/usr/bin:/sbin:/bin".to_owned());
     let words = if command.is_empty() { vec!["/bin/sh".to_owned()] } else { command };
     let tried = format!("open a shell in {name}");
-    let mut child = Process::new("nsenter")
-        .args(["--target", &first.pid.to_string(), "--mount", "--net", "--pid", "--cgroup", "--uts", "--ipc", "--"])
-        .args(words)
+    let on_the_node = provider::node_shell(&entry, &words).map_err(|found| {
+        let hint = format!("remove what is left with `./sandproof cluster down {name}`");
+        Failure::environment_with_hint(&tried, found, hint)
+    })?;
+    // Where no node can be entered, it is a shell of this host.
+    let mut child = on_the_node
+        .unwrap_or_else(|| Process::new(&words[0]).args(&words[1..]))
         .env("PATH", format!("{programs}:{path}"))
         .env("KUBECONFIG", entry.kubeconfig())
         .env("PS1", format!("{name}# "))
@@ -196,7 +196,8 @@ async fn shell(global: &GlobalArguments, paths: &Paths, name: &str, command: Vec
 
 async fn logs(paths: &Paths, name: &str, component: Option<&str>, tail: usize) -> Result<ExitCode, Failure> {
     let entry = find(paths, name).await?;
-    let directory = entry.directory.join("logs");
+    let tried = format!("get the logs of {name}");
+    let directory = provider::logs(&entry).await.map_err(|error| Failure::environment(tried, error))?;
     let mut files: Vec<Utf8PathBuf> = directory
         .read_dir_utf8()
         .map_err(|error| Failure::environment(format!("read the logs in {directory}"), error))?

@@ -7,13 +7,17 @@ use sandproof_reports::ExitCode;
 use serde::Serialize;
 
 use super::list::table;
-use crate::{cli::DoctorArguments, failure::Failure, paths::Paths, terminal};
+use crate::{cli::DoctorArguments, failure::Failure, paths::Paths, provider_choice::automatic, terminal};
 
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Found<'a> {
     #[serde(flatten)]
     host: &'a Host,
+    /// Who makes the clusters where nobody says so, and why.
+    provider: &'static str,
+    provider_reason: &'a str,
     /// How many cells can run at once.
     capacity: &'a Capacity,
 }
@@ -29,10 +33,18 @@ pub(crate) async fn doctor(arguments: &DoctorArguments) -> Result<ExitCode, Fail
         host = Host::probe_at(&paths.cache);
     }
     let capacity = capacity(&Room::of(&host, &paths.state), &CellNeeds::MEASURED);
+    let choice = automatic(&host);
     if arguments.json {
-        terminal::json(&Found { host: &host, capacity: &capacity })?;
+        let found = Found {
+            host: &host,
+            provider: choice.provider.name(),
+            provider_reason: &choice.reason,
+            capacity: &capacity,
+        };
+        terminal::json(&found)?;
     } else {
-        terminal::result(&format!("{}\n\n{}", describe(&host), describe_capacity(&capacity)));
+        let provider = format!("provider  {}: {}; --provider decides otherwise", choice.provider, choice.reason);
+        terminal::result(&format!("{}\n{provider}\n\n{}", describe(&host), describe_capacity(&capacity)));
     }
     let needed = [Purpose::NativeCluster, Purpose::CriO, Purpose::GuestImages];
     let able = host.root && needed.into_iter().all(|purpose| host.ready_for(purpose));

@@ -1,6 +1,7 @@
 //! `plan` and `list`.
 
 use comfy_table::{ContentArrangement, Table, presets::NOTHING};
+use sandproof_clusters::provider::Provider;
 use sandproof_protocol::faults::FAULTS;
 use sandproof_reports::ExitCode;
 use serde_json::{Value, json};
@@ -8,17 +9,26 @@ use serde_json::{Value, json};
 use super::suite;
 use crate::{
     cli::{GlobalArguments, ListArguments, ListSubject, PlanArguments},
+    existing,
     failure::Failure,
     paths::Paths,
-    plan::{self, Plan, PlannedCell, profile_name},
-    provision, terminal,
+    plan::{self, Plan, PlannedCell, profile_name, release_name},
+    provider_choice, provision, terminal,
 };
 
 /// `plan`.
-pub(crate) fn plan(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
+pub(crate) async fn plan(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
     let paths = Paths::find()?;
     let suite = suite::load(&paths, arguments.selection.suite.as_deref())?;
-    let plan = Plan::make(&arguments.selection, &plan::load_pins(&paths)?, &suite)?;
+    let mut selection = arguments.selection.clone();
+    let choice = provider_choice::settle(&mut selection, &paths)?;
+    let pins = plan::load_pins(&paths)?;
+    let plan = if choice.provider == Provider::Existing {
+        let target = existing::find(&selection.existing).await?;
+        Plan::for_existing(&selection, &pins, &suite, &target.survey)?
+    } else {
+        Plan::make(&selection, &pins, &suite)?
+    };
     if arguments.json {
         let cells: Vec<Value> = plan
             .cells
@@ -44,7 +54,7 @@ pub(crate) fn plan(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
             cell.id.clone(),
             cell.kubernetes.clone(),
             format!("{} {}", cell.runtime, cell.runtime_version),
-            format!("v{}", cell.agent_sandbox),
+            release_name(&cell.agent_sandbox),
             cell.gate_text(),
             plan.scenarios_of(position).len().to_string(),
             mark(cell),

@@ -26,7 +26,7 @@ pub(crate) async fn dispatch(arguments: Cli) -> Result<u8, Failure> {
     let global = arguments.global;
     let code = match arguments.command {
         Command::Run(arguments) => run::run(&global, arguments).await?,
-        Command::Plan(arguments) => list::plan(&arguments)?,
+        Command::Plan(arguments) => list::plan(&arguments).await?,
         Command::List(arguments) => list::list(&global, &arguments)?,
         Command::Repro(arguments) => repro::repro(&global, &arguments).await?,
         Command::Cluster(command) => cluster::cluster(&global, command).await?,

@@ -1,6 +1,7 @@
 //! `repro`: one result of a report again, on a cluster that stays.
 
 use camino::Utf8PathBuf;
+use sandproof_clusters::provider::Provider;
 use sandproof_reports::{Axes, Cell, ExitCode};
 
 use super::report;
@@ -25,10 +26,16 @@ pub(crate) async fn repro(global: &GlobalArguments, arguments: &ReproArguments) 
         ));
     };
     terminal::progress(&format!("{cell} {key} was {} in that report", result.verdict));
-    let fault = fault(&record.run.argv);
+    let fault = value(&record.run.argv, "--fault");
     let known = plan::cells(&plan::load_pins(&Paths::find()?)?).iter().any(|planned| planned.id == cell);
     let selection = SelectionArguments { profile: Profile::Full, scenario: Some(key), ..SelectionArguments::default() };
-    let selection = if known {
+    let selection = if axes.provider == Provider::Existing.name() {
+        let said = |flag| value(&record.run.argv, flag);
+        let mut existing = arguments.existing.clone();
+        existing.context = existing.context.or_else(|| said("--context"));
+        existing.kubeconfig = existing.kubeconfig.or_else(|| said("--kubeconfig").map(Utf8PathBuf::from));
+        SelectionArguments { provider: Some(Provider::Existing), existing, ..selection }
+    } else if known {
         SelectionArguments { cell: Some(cell), ..selection }
     } else {
         // It was put together on the command line: its axes say how.
@@ -74,9 +81,11 @@ fn settings(axes: &Axes) -> String {
     words.join(" ")
 }
 
-/// A report that was made with a fault is reproduced with it.
-fn fault(argv: &[String]) -> Option<String> {
-    let position = argv.iter().position(|word| word == "--fault" || word.starts_with("--fault="))?;
+/// What a flag said in the run of the report: it is said again.
+fn value(argv: &[String], flag: &str) -> Option<String> {
+    let position = argv
+        .iter()
+        .position(|word| word.strip_prefix(flag).is_some_and(|rest| rest.is_empty() || rest.starts_with('=')))?;
     match argv[position].split_once('=') {
         Some((_, name)) => Some(name.to_owned()),
         None => argv.get(position + 1).cloned(),
@@ -120,7 +129,8 @@ mod tests {
     }
 
     #[test]
-    fn the_fault_of_a_report_comes_along() {
+    fn what_a_report_was_made_with_comes_along() {
+        let fault = |argv: &[String]| value(argv, "--fault");
         let argv = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
         assert_eq!(fault(&argv(&["sandproof", "run", "--fault", "merge-override"])).as_deref(), Some("merge-override"));
         assert_eq!(fault(&argv(&["sandproof", "run", "--fault=merge-override"])).as_deref(), Some("merge-override"));

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use sandproof_clusters::provider::Provider;
 use sandproof_protocol::faults;
 use sandproof_reports::{ExitCode, Record, terminal as matrix};
 use tokio_util::sync::CancellationToken;
@@ -11,10 +12,12 @@ use super::suite;
 use crate::{
     cli::{GlobalArguments, RunArguments},
     events::{Event, Events, Sink},
+    existing,
     failure::Failure,
     interrupt,
     paths::Paths,
     plan::{self, Plan},
+    provider_choice,
     runner::run::{RunSettings, new_run_id, run as run_plan},
     sinks::{JsonLines, Progress},
     terminal,
@@ -38,9 +41,18 @@ pub(crate) async fn run(global: &GlobalArguments, arguments: RunArguments) -> Re
     let suite = suite::load(&paths, arguments.selection.suite.as_deref())?;
     let expectations = suite::expectations(&paths)?;
     let pins = plan::load_pins(&paths)?;
-    let plan = Plan::make(&arguments.selection, &pins, &suite)?;
     let baseline = arguments.baseline.as_deref().map(super::report::read).transpose()?;
     let run_id = new_run_id();
+    let mut selection = arguments.selection;
+    let choice = provider_choice::settle(&mut selection, &paths)?;
+    let (plan, existing) = if choice.provider == Provider::Existing {
+        let target = existing::find(&selection.existing).await?;
+        let plan = Plan::for_existing(&selection, &pins, &suite, &target.survey)?;
+        target.agree(&run_id, plan.results(), &selection.existing).await?;
+        (plan, Some(target))
+    } else {
+        (Plan::make(&selection, &pins, &suite)?, None)
+    };
     let out = output_directory(arguments.out.as_deref(), &run_id)?;
     let settings = RunSettings {
         run_id,
@@ -53,6 +65,7 @@ pub(crate) async fn run(global: &GlobalArguments, arguments: RunArguments) -> Re
         retries: arguments.retries,
         fault: arguments.fault,
         install: !arguments.no_install,
+        existing,
     };
     let started = Instant::now();
     let sinks: Vec<Box<dyn Sink>> =

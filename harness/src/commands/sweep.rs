@@ -15,16 +15,16 @@ pub(crate) async fn sweep(arguments: &SweepArguments) -> Result<ExitCode, Failur
     };
     let report = swept.map_err(|error| Failure::environment("sweep", error))?;
     remove_dead_runs(&paths);
-    let clean = report.removed.iter().all(|swept| swept.leftovers.is_empty());
+    let clean = report.removed.iter().all(|swept| swept.leftovers.is_nothing());
     if arguments.json {
         terminal::json(&report)?;
     } else {
         let mut lines = Vec::new();
         for swept in &report.removed {
-            lines.push(if swept.leftovers.is_empty() {
+            lines.push(if swept.leftovers.is_nothing() {
                 format!("removed {} of run {}", swept.name, swept.run)
             } else {
-                format!("removed {} of run {}, but not: {}", swept.name, swept.run, swept.leftovers.join(", "))
+                format!("removed {} of run {}, but not: {}", swept.name, swept.run, swept.leftovers)
             });
         }
         lines.extend(

@@ -2,13 +2,17 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use sandproof_clusters::components::{Axes as PinnedAxes, Pins, series};
+use sandproof_clusters::{
+    components::{Axes as PinnedAxes, Pins, series},
+    existing::{AgentSandboxFound, Survey},
+    provider::Provider,
+};
 use sandproof_reports::Axes;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-/// The one provider so far.
-const PROVIDER: &str = "native";
+/// What could not be found out of an existing cluster.
+const UNKNOWN: &str = "unknown";
 
 /// One point in all axes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -25,7 +29,7 @@ pub(crate) struct PlannedCell {
     /// The runtime's version.
     pub(crate) runtime_version: String,
     /// Who makes the cluster.
-    pub(crate) provider: String,
+    pub(crate) provider: Provider,
     /// The Agent Sandbox release.
     pub(crate) agent_sandbox: String,
     /// Feature gates that are set for every component.
@@ -51,14 +55,27 @@ pub(super) struct Point {
     pub(super) kubernetes: String,
     pub(super) runtime: String,
     pub(super) runtime_version: String,
+    pub(super) provider: Provider,
     pub(super) agent_sandbox: String,
     pub(super) gates: BTreeMap<String, bool>,
     pub(super) kubelet_gates: BTreeMap<String, bool>,
     pub(super) why: String,
 }
 
-/// Every cell that the pins make, oldest minor first; the product first within a minor, its variants after it.
+/// Every cell that the pins make.
 pub(crate) fn cells(pins: &Pins) -> Vec<PlannedCell> {
+    Provider::ALL
+        .iter()
+        .flat_map(|provider| match provider {
+            Provider::Native => native_cells(pins),
+            // They are found, not planned.
+            Provider::Existing => Vec::new(),
+        })
+        .collect()
+}
+
+/// The native cells, oldest minor first; the product first within a minor, its variants after it.
+fn native_cells(pins: &Pins) -> Vec<PlannedCell> {
     let axes = &pins.axes;
     let mut cells = Vec::new();
     for axis in &axes.kubernetes {
@@ -93,6 +110,7 @@ pub(crate) fn cells(pins: &Pins) -> Vec<PlannedCell> {
                     gates: variant.gates.clone(),
                     kubelet_gates: variant.kubelet_gates.clone(),
                     why: variant.why.clone(),
+                    ..Point::default()
                 },
             ));
         }
@@ -107,10 +125,11 @@ pub(super) fn planned(axes: &PinnedAxes, point: Point) -> PlannedCell {
         axes.gates.keys().filter_map(|gate| Some((gate.clone(), axes.gate(gate, &point.minor)?.default))).collect();
     effective_gates.extend(point.gates.clone());
     let release = (point.agent_sandbox != axes.defaults.agent_sandbox).then(|| series(&point.agent_sandbox));
+    let provider = point.provider;
     let mut id =
-        format!("k{}-{}{}-{PROVIDER}", point.minor, point.runtime.replace('-', ""), series(&point.runtime_version));
+        format!("k{}-{}{}-{provider}", point.minor, point.runtime.replace('-', ""), series(&point.runtime_version));
     let mut name = format!(
-        "Kubernetes {} · {} {} · {PROVIDER}",
+        "Kubernetes {} · {} {} · {provider}",
         point.minor,
         title(&point.runtime),
         series(&point.runtime_version)
@@ -132,7 +151,7 @@ pub(super) fn planned(axes: &PinnedAxes, point: Point) -> PlannedCell {
         kubernetes: point.kubernetes,
         runtime: point.runtime,
         runtime_version: point.runtime_version,
-        provider: PROVIDER.to_owned(),
+        provider,
         agent_sandbox: point.agent_sandbox,
         gates: point.gates,
         kubelet_gates: point.kubelet_gates,
@@ -182,9 +201,9 @@ impl PlannedCell {
     pub(crate) fn axes(&self) -> Axes {
         Axes {
             kubernetes: self.kubernetes.clone(),
-            runtime: format!("{} {}", self.runtime, self.runtime_version),
-            provider: self.provider.clone(),
-            agent_sandbox: format!("v{}", self.agent_sandbox),
+            runtime: format!("{} {}", self.runtime, self.runtime_version).trim_end().to_owned(),
+            provider: self.provider.to_string(),
+            agent_sandbox: release_name(&self.agent_sandbox),
             gates: self.gates.clone(),
             kubelet_gates: self.kubelet_gates.clone(),
             skew: self.skew.clone(),
@@ -196,6 +215,40 @@ impl PlannedCell {
         let point = Point { gates: self.gates.clone(), kubelet_gates: self.kubelet_gates.clone(), ..Point::default() };
         gate_states(&point).map(|(gate, state)| format!("{gate} {state}")).collect::<Vec<_>>().join(", ")
     }
+}
+
+/// The cell that a cluster of the user's is.
+pub(crate) fn found(axes: &PinnedAxes, survey: &Survey) -> PlannedCell {
+    let minor = series(&survey.kubernetes);
+    let (runtime, runtime_version) = survey.runtime().unwrap_or_else(|| (UNKNOWN.to_owned(), String::new()));
+    let agent_sandbox = match &survey.agent_sandbox {
+        AgentSandboxFound::Absent => axes.defaults.agent_sandbox.clone(),
+        AgentSandboxFound::Present { release, .. } => release.clone().unwrap_or_else(|| UNKNOWN.to_owned()),
+    };
+    let name = format!("existing-{}", survey.context.name);
+    // It becomes the name of a directory.
+    let plain = |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
+    PlannedCell {
+        id: name.chars().map(|character| if plain(character) { character } else { '-' }).collect(),
+        name: format!("{name} · Kubernetes {minor} · {} {}", title(&runtime), series(&runtime_version))
+            .trim_end()
+            .to_owned(),
+        kubernetes: survey.kubernetes.clone(),
+        runtime,
+        runtime_version,
+        provider: Provider::Existing,
+        agent_sandbox,
+        gates: BTreeMap::new(),
+        kubelet_gates: BTreeMap::new(),
+        effective_gates: BTreeMap::new(),
+        why: format!("the cluster of context {}", survey.context.name),
+        skew: None,
+    }
+}
+
+/// A release as reports show it: `v1.0.3`, or `unknown`.
+pub(crate) fn release_name(release: &str) -> String {
+    if release == UNKNOWN { UNKNOWN.to_owned() } else { format!("v{release}") }
 }
 
 /// `cri-o` as CRI-O writes its own name.

@@ -24,9 +24,6 @@ use crate::{failure::Failure, scene::Stage};
 /// How long a probe pod may take; it pulls two small images.
 const PROBE_DEADLINE: Duration = Duration::from_mins(1);
 
-/// The namespace of the probe pods.
-const NAMESPACE: &str = "default";
-
 /// What was tried, for the report of a failure.
 const TRIED: &str = "probe what the cluster can do";
 
@@ -118,7 +115,7 @@ async fn cached_image(stage: &Stage) -> Result<CachedImage, Failure> {
     let image = stage.guests.agent.with_label("dev.sandproof.image", &repository).map_err(|error| failed(&error))?;
     stage.registry.add_user(&user, &password);
     stage.registry.grant(&repository, Access::Users(vec![user.clone()]));
-    let secrets: Api<Secret> = Api::namespaced(stage.client.clone(), NAMESPACE);
+    let secrets: Api<Secret> = Api::namespaced(stage.client.clone(), &stage.place.probes);
     let auths = json!({ "auths": { &stage.plain: { "username": user, "password": password } } });
     let secret: Secret = serde_json::from_value(json!({
         "metadata": { "name": PRIVATE },
@@ -132,7 +129,8 @@ async fn cached_image(stage: &Stage) -> Result<CachedImage, Failure> {
     )?;
 
     let reference = format!("{}/{repository}:{PRIVATE_TAG}", stage.plain);
-    let without = pod(&reference, &json!(["/sandproof-probe", "--version"]));
+    let mut without = pod(&reference, &json!(["/sandproof-probe", "--version"]));
+    stage.place.pin(&mut without);
     let mut with = without.clone();
     with["spec"]["imagePullSecrets"] = json!([{ "name": PRIVATE }]);
     // A refused pull is not the end here: a kubelet that has not seen the secret yet tries again.
@@ -193,7 +191,7 @@ fn pod(image: &str, command: &Value) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": { "namespace": NAMESPACE },
+        "metadata": {},
         "spec": {
             "restartPolicy": "Never",
             "automountServiceAccountToken": false,

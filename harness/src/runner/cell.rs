@@ -5,9 +5,8 @@ use std::{sync::Arc, time::Instant};
 use camino::Utf8PathBuf;
 use futures::{StreamExt, stream};
 use sandproof_clusters::{
-    host::Host,
     ledger,
-    native::{Programs, Usage},
+    provider::{self, Means},
     registry::Registry,
 };
 use sandproof_reports::{CaseResult, Cell, Phase};
@@ -41,8 +40,7 @@ pub(crate) struct CellContext {
     pub(crate) kit: Kit,
     /// Where components come from that only some scenarios need.
     pub(crate) sources: SourceArguments,
-    pub(crate) programs: Programs,
-    pub(crate) host: Host,
+    pub(crate) means: Means,
     pub(crate) registry: Arc<Registry>,
     pub(crate) guests: Guests,
     pub(crate) expectations: Arc<Expectations>,
@@ -119,17 +117,17 @@ pub(crate) async fn run(
     for address in &equipped.listeners {
         context.registry.close(*address);
     }
-    let used = Usage::of(&equipped.cluster.entry().groups);
+    let used = equipped.cluster.usage();
     context.events.emit(Event::CellUsage {
         cell: planned.id.clone(),
         cpu_seconds: used.cpu_seconds,
         peak_memory_bytes: used.peak_memory_bytes,
     });
-    let id = equipped.cluster.entry().id.clone();
+    let entry = equipped.cluster.entry();
     let deletion = equipped.cluster.delete().await;
-    cell.leftovers = deletion.leftovers;
+    cell.leftovers = deletion.left.lines();
     // The deletion says what it could not remove; the inventory looks for itself.
-    for leftover in ledger::inventory(&context.paths.state).of(&[id]) {
+    for leftover in provider::remains(&context.paths.state, &entry).await.lines() {
         if !cell.leftovers.contains(&leftover) {
             cell.leftovers.push(leftover);
         }
@@ -174,7 +172,7 @@ fn failed(
 /// Removes whatever there is of a cluster by now; returns what could not be removed.
 pub(super) async fn remains(paths: &Paths, name: &str) -> Vec<String> {
     match ledger::down(&paths.state, name).await {
-        Ok(swept) => swept.leftovers,
+        Ok(swept) => swept.leftovers.lines(),
         Err(ledger::LedgerError::Unknown { .. }) => Vec::new(),
         Err(error) => vec![format!("cluster {name}: {error}")],
     }

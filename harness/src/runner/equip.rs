@@ -12,8 +12,12 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
 };
 use sandproof_clusters::{
-    native::{self, Cluster, ClusterRequest, NodeRegistry, NodeSettings},
-    registry::{Access, ListenerKind},
+    existing::{AgentSandboxFound, PLAIN_PORT, SECURE_PORT},
+    provider::{
+        self, Cluster, ClusterRequest, CreationError, Description, Failed, Milestones, NodeRegistry, NodeSettings,
+        PreparedCluster, Provider, RegistryAccess, RegistryPlace,
+    },
+    registry::{Access, ListenerKind, Registry},
 };
 use sandproof_reports::{Adaptation, Observed, Phase};
 use sandproof_scenarios::Facts;
@@ -24,14 +28,18 @@ use super::{
     cell::{CellContext, PhaseClock},
     facts,
     install::{self, Release, Releases},
+    limits::Limits,
     observed::observed,
     readiness::{default_account, schedulable},
     result::Bench,
 };
 use crate::{
+    cli::Keep,
     cluster_state::ClusterState,
     events::Event,
+    existing::AUTHORITY,
     failure::Failure,
+    place::Place,
     plan::PlannedCell,
     scene::Stage,
     subject::chart::{Chart, ImageValue},
@@ -59,12 +67,13 @@ pub(crate) async fn equip(
     phases: &mut Vec<Phase>,
 ) -> Result<Equipped, Failure> {
     let mut made = None;
+    let mut listeners = Vec::new();
     let outcome = tokio::select! {
-        outcome = equip_uninterrupted(context, planned, name, phases, &mut made) => outcome,
+        outcome = equip_uninterrupted(context, planned, name, phases, &mut listeners, &mut made) => outcome,
         () = context.cancelled.cancelled() => Err(Failure::Interrupted { during: format!("setting up {}", planned.id) }),
     };
     match (outcome, made) {
-        (Ok((bench, observed, listeners)), Some(cluster)) => Ok(Equipped { cluster, bench, observed, listeners }),
+        (Ok((bench, observed)), Some(cluster)) => Ok(Equipped { cluster, bench, observed, listeners }),
         (Ok(_), None) => Err(Failure::environment("set up the cluster", "it is gone")),
         (Err(failure), made) => {
             if let Some(cluster) = made {
@@ -80,67 +89,41 @@ async fn equip_uninterrupted(
     planned: &PlannedCell,
     name: &str,
     phases: &mut Vec<Phase>,
+    listeners: &mut Vec<SocketAddr>,
     made: &mut Option<Cluster>,
-) -> Result<(Bench, Observed, Vec<SocketAddr>), Failure> {
+) -> Result<(Bench, Observed), Failure> {
     let began = Instant::now();
     let phase = PhaseClock::start(context, planned, "create");
-    let request = ClusterRequest {
-        name: name.to_owned(),
-        run_id: context.run_id.clone(),
-        kubernetes_version: planned.kubernetes.clone(),
-        feature_gates: planned.gates.clone(),
-        kubelet_gates: planned.kubelet_gates.clone(),
-        programs: context.programs.clone(),
-        host: context.host.clone(),
-        state: context.paths.state.clone(),
-        directory: context.paths.state.join("clusters").join(name),
-    };
-    let tried = "create the cluster";
-    let prepared = native::prepare(request).await.map_err(|error| match error {
-        error @ (native::ProviderError::InvalidName { .. } | native::ProviderError::NameTaken { .. }) => {
-            Failure::usage(error.to_string(), "`sandproof cluster list` shows the clusters that there are")
-        }
-        error => Failure::environment(tried, error),
-    })?;
-    let listen = |kind| {
-        let registry = Arc::clone(&context.registry);
-        let ip = prepared.host_address;
-        async move {
-            registry.listen(ip, kind).await.map_err(|error| Failure::environment("listen for the node's pulls", error))
-        }
-    };
-    let plain = listen(ListenerKind::PlainBasic).await?;
-    let secure = listen(ListenerKind::TlsBearer).await?;
-    let settings = NodeSettings {
-        registries: vec![
-            NodeRegistry { address: plain.to_string(), ca_pem: None },
-            NodeRegistry { address: secure.to_string(), ca_pem: Some(context.registry.ca_pem().to_owned()) },
-        ],
-        pause_image: format!("{plain}/pause:{TAG}"),
-    };
-    let starting = async { prepared.start(settings).await.map_err(|error| Failure::environment(tried, error)) };
-    let (started, ()) = futures::try_join!(starting, push_shared(context))?;
     // From here on it is the caller who deletes it, whatever happens.
-    let cluster = made.insert(started);
-    name_adaptations(context, planned, cluster);
+    let cluster = made.insert(create(context, planned, name, listeners).await?);
+    let description = cluster.describe();
+    // Scenarios that need a registry which the nodes cannot use are left out; for all else the other one serves.
+    let RegistryAccess { plain, secure } = &description.registries;
+    let either = |one: &Result<String, String>, other: &Result<String, String>| {
+        let unusable = |why| Failure::environment("find a registry that the nodes can pull from", why);
+        one.clone().or_else(|why| other.clone().map_err(|other| unusable(format!("{why}; {other}"))))
+    };
+    let (plain, secure) = (either(plain, secure)?, either(secure, plain)?);
+    name_adaptations(context, planned, &description);
     phase.finish(phases);
 
     let phase = PhaseClock::start(context, planned, "install");
-    let client = connect(cluster).await?;
+    let client = connect(&description).await?;
     let stage = Arc::new(Stage {
         cell: planned.id.clone(),
         client: client.clone(),
         state: ClusterState::watch(client.clone()),
-        runtime_socket: cluster.runtime_socket.clone(),
+        place: Place::of(description.guest.as_ref()),
+        node_access: description.node_access.clone(),
         registry: Arc::clone(&context.registry),
-        plain: plain.to_string(),
-        secure: secure.to_string(),
-        releases: releases(context, planned, plain.to_string()),
+        plain: plain.clone(),
+        secure,
+        releases: releases(context, planned, plain.clone()),
         guests: context.guests.clone(),
         chart: Chart {
             helm: helm(context)?,
             directory: context.paths.chart(),
-            kubeconfig: cluster.kubeconfig.clone(),
+            kubeconfig: description.kubeconfig.clone(),
             scratch: context.scratch.join("helm"),
         },
         driver_image: ImageValue { repository: format!("{plain}/driver"), tag: TAG.to_owned() },
@@ -157,7 +140,7 @@ async fn equip_uninterrupted(
     });
     mourn(&stage, cluster);
     report_milestones(&stage, &cluster.milestones());
-    let outcome = finish_installation(context, &stage, &client, phases, planned, phase).await;
+    let outcome = finish_installation(context, &stage, &client, &description, phases, planned, phase).await;
     let (facts, observed) = match outcome {
         Ok(found) => found,
         // A dead component explains the failure better than what failed because of it.
@@ -171,18 +154,107 @@ async fn equip_uninterrupted(
         }
     };
     let mut observed = observed;
-    observed.adaptations =
-        cluster.adaptations.iter().map(|adaptation| Adaptation::new(&adaptation.name, &adaptation.reason)).collect();
+    observed.adaptations = description
+        .adaptations
+        .iter()
+        .map(|adaptation| Adaptation::new(&adaptation.name, &adaptation.reason))
+        .collect();
     let bench = Bench {
         stage,
         facts,
+        limits: Limits::of(&description),
         expectations: Arc::clone(&context.expectations),
         out: context.out.clone(),
         retries: context.retries,
         keep: context.keep,
         report: context.report.clone(),
     };
-    Ok((bench, observed, vec![plain, secure]))
+    Ok((bench, observed))
+}
+
+/// Creates the cluster, with registries that its nodes know.
+async fn create(
+    context: &CellContext,
+    planned: &PlannedCell,
+    name: &str,
+    listeners: &mut Vec<SocketAddr>,
+) -> Result<Cluster, Failure> {
+    let request = ClusterRequest {
+        name: name.to_owned(),
+        run_id: context.run_id.clone(),
+        kubernetes_version: planned.kubernetes.clone(),
+        feature_gates: planned.gates.clone(),
+        kubelet_gates: planned.kubelet_gates.clone(),
+        state: context.paths.state.clone(),
+        directory: context.paths.state.join("clusters").join(name),
+        means: context.means.clone(),
+    };
+    let prepared = provider::prepare(request).await.map_err(not_created)?;
+    let mut registries = Vec::new();
+    for place in prepared.registry_places() {
+        registries.extend(listen(context, place, listeners).await?);
+    }
+    if context.keep == Keep::Always && planned.provider != Provider::Existing {
+        registries.extend(later_registries(context, &prepared)?);
+    }
+    let plain = registries.iter().find(|registry| registry.ca_pem.is_none()).map(|registry| registry.address.clone());
+    let pause_image = format!("{}/pause:{TAG}", plain.unwrap_or_default());
+    let settings = NodeSettings { registries, pause_image };
+    let pushing = push_shared(context);
+    if prepared.pulls_at_start() {
+        pushing.await?;
+        return prepared.start(settings).await.map_err(not_created);
+    }
+    let starting = async { prepared.start(settings).await.map_err(not_created) };
+    Ok(futures::try_join!(starting, pushing)?.0)
+}
+
+/// Listens for the pulls of a cluster's nodes, in plain HTTP and in TLS.
+async fn listen(
+    context: &CellContext,
+    place: RegistryPlace,
+    listeners: &mut Vec<SocketAddr>,
+) -> Result<[NodeRegistry; 2], Failure> {
+    let open = async |port, kind| {
+        let address = SocketAddr::new(place.address, port);
+        let opened = match context.registry.listen(address, kind).await {
+            // A port that would be better is taken by somebody else.
+            Err(_) if port != 0 => context.registry.listen(SocketAddr::new(place.address, 0), kind).await,
+            opened => opened,
+        };
+        opened.map_err(|error| Failure::environment("listen for the node's pulls", error))
+    };
+    let plain = open(place.plain_port, ListenerKind::PlainBasic).await?;
+    listeners.push(plain);
+    let secure = open(place.secure_port, ListenerKind::TlsBearer).await?;
+    listeners.push(secure);
+    let ca_pem = context.registry.ca_pem().to_owned();
+    Ok([
+        NodeRegistry { address: plain.to_string(), ca_pem: None },
+        NodeRegistry { address: secure.to_string(), ca_pem: Some(ca_pem) },
+    ])
+}
+
+/// The registries of later runs against this cluster as an existing one. A cluster that stays is told of them in advance.
+fn later_registries(context: &CellContext, prepared: &PreparedCluster) -> Result<Vec<NodeRegistry>, Failure> {
+    let authority = Registry::kept_authority(&context.paths.state.join(AUTHORITY))
+        .map_err(|error| Failure::environment("make the authority of later registries", error))?;
+    let of = |place: RegistryPlace| {
+        let address = |port| SocketAddr::new(place.address, port).to_string();
+        [
+            NodeRegistry { address: address(PLAIN_PORT), ca_pem: None },
+            NodeRegistry { address: address(SECURE_PORT), ca_pem: Some(authority.clone()) },
+        ]
+    };
+    Ok(prepared.registry_places().into_iter().flat_map(of).collect())
+}
+
+/// A cluster that could not be made, as the caller's mistake or as the environment's.
+fn not_created(failed: Failed<CreationError>) -> Failure {
+    if failed.reason.is_usage() {
+        return Failure::usage(failed.to_string(), "`sandproof cluster list` shows the clusters that there are");
+    }
+    Failure::environment("create the cluster", failed)
 }
 
 /// The cell's release of Agent Sandbox, and the way to the others that upgrades lead to.
@@ -204,31 +276,46 @@ async fn finish_installation(
     context: &CellContext,
     stage: &Arc<Stage>,
     client: &Client,
+    cluster: &Description,
     phases: &mut Vec<Phase>,
     planned: &PlannedCell,
     phase: PhaseClock,
 ) -> Result<(Facts, Observed), Failure> {
-    let installing = async {
-        let definition = install::agent_sandbox(client, &stage.releases.own).await?;
-        stage.state.watch_sandboxes(&definition.served());
-        Ok::<_, Failure>(definition)
+    let definition = match cluster.guest.as_ref().map(|guest| &guest.agent_sandbox) {
+        Some(AgentSandboxFound::Present { .. }) => None,
+        found => {
+            let installing = async {
+                let definition = install::agent_sandbox(client, &stage.releases.own, &stage.place).await?;
+                stage.state.watch_sandboxes(&definition.served());
+                Ok::<_, Failure>(definition)
+            };
+            // The nodes of an existing cluster have run a pod by now.
+            let node = async { if found.is_none() { schedulable(client, stage).await } else { Ok(()) } };
+            Some(futures::try_join!(installing, node, default_account(client, &stage.place.probes))?.0)
+        }
     };
-    let (definition, (), ()) = futures::try_join!(installing, schedulable(client, stage), default_account(client))?;
+    if definition.is_none() {
+        let mut served = facts::served(client).await;
+        // As the API server prefers them, the newest comes first.
+        served.sort_unstable_by(|one, other| other.cmp(one));
+        stage.state.watch_sandboxes(&served);
+    }
     phase.finish(phases);
 
     let phase = PhaseClock::start(context, planned, "probe");
     let working = async {
+        let Some(definition) = &definition else { return Ok(()) };
         install::controller_available(client, CONTROLLER_DEADLINE).await?;
         definition.wait_for_conversion(client, CONTROLLER_DEADLINE).await
     };
     let (identity, capabilities, ()) =
-        futures::try_join!(facts::identity(client, planned), capabilities::probe(stage), working)?;
+        futures::try_join!(facts::identity(client, &stage.place, planned), capabilities::probe(stage), working)?;
     phase.finish(phases);
     let capabilities = capabilities.facts(&identity);
     let mut tree = identity;
     tree["capabilities"] = capabilities;
     tree["subject"] = Value::String("reference".to_owned());
-    tree["provider"] = Value::String(planned.provider.clone());
+    tree["provider"] = Value::String(planned.provider.to_string());
     if tree["capabilities"]["imageVolume"] != "works" {
         stage.only_init_containers.store(true, Ordering::Relaxed);
     }
@@ -259,20 +346,22 @@ async fn push_shared(context: &CellContext) -> Result<(), Failure> {
     .map(drop)
 }
 
-/// A client for the cluster's own kubeconfig; the user's is never read.
-async fn connect(cluster: &Cluster) -> Result<Client, Failure> {
+/// A client for the cluster's own kubeconfig.
+async fn connect(cluster: &Description) -> Result<Client, Failure> {
     let tried = "talk to the cluster";
     let kubeconfig = Kubeconfig::read_from(&cluster.kubeconfig).map_err(|error| Failure::environment(tried, error))?;
     let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
         .await
         .map_err(|error| Failure::environment(tried, error))?;
-    // The cluster is on this machine: a proxy could only be in the way.
-    config.proxy_url = None;
+    if cluster.guest.is_none() {
+        // The cluster is on this machine: a proxy could only be in the way.
+        config.proxy_url = None;
+    }
     Client::try_from(config).map_err(|error| Failure::environment(tried, error))
 }
 
 /// What the host made necessary is part of what was tested.
-fn name_adaptations(context: &CellContext, planned: &PlannedCell, cluster: &Cluster) {
+fn name_adaptations(context: &CellContext, planned: &PlannedCell, cluster: &Description) {
     for adaptation in &cluster.adaptations {
         context.events.emit(Event::CellNote {
             cell: planned.id.clone(),
@@ -298,7 +387,7 @@ fn mourn(stage: &Arc<Stage>, cluster: &Cluster) {
 }
 
 /// Says when the cluster reached what, counted from the start of its creation.
-fn report_milestones(stage: &Stage, milestones: &native::Milestones) {
+fn report_milestones(stage: &Stage, milestones: &Milestones) {
     for (milestone, after) in milestones.iter() {
         stage.events.emit(Event::Milestone {
             cell: stage.cell.clone(),

@@ -5,31 +5,38 @@ use kube::{Api, Client, api::ListParams};
 use serde_json::{Value, json};
 
 use super::install::Definition;
-use crate::{failure::Failure, plan::PlannedCell};
+use crate::{failure::Failure, place::Place, plan::PlannedCell};
 
 /// What the API server, the kubelet and the runtime say of themselves.
-pub(crate) async fn identity(client: &Client, planned: &PlannedCell) -> Result<Value, Failure> {
+/// What an account may not read is null.
+pub(crate) async fn identity(client: &Client, place: &Place, planned: &PlannedCell) -> Result<Value, Failure> {
     let tried = "ask the cluster what it is";
     let failed = |error: kube::Error| Failure::environment(tried, error);
     let version = client.apiserver_version().await.map_err(failed)?;
-    let nodes = Api::<Node>::all(client.clone()).list(&ListParams::default()).await.map_err(failed)?;
-    let info = nodes
-        .items
-        .first()
-        .and_then(|node| node.status.as_ref()?.node_info.clone())
-        .ok_or_else(|| Failure::environment(tried, "it has no node that reports its versions"))?;
-    let node = nodes.items.first().and_then(|node| node.metadata.name.clone()).unwrap_or_default();
+    let nodes = match Api::<Node>::all(client.clone()).list(&ListParams::default()).await {
+        Ok(nodes) => nodes.items,
+        Err(kube::Error::Api(status)) if status.is_forbidden() => Vec::new(),
+        Err(error) => return Err(failed(error)),
+    };
+    // Where there are several, it is the one that the probe pods are on.
+    let is_it = |node: &&Node| place.node.is_none() || node.metadata.name == place.node;
+    let node = nodes.iter().find(is_it);
+    let info = node.and_then(|node| node.status.as_ref()?.node_info.clone());
+    let runtime = info.as_ref().map(|info| {
+        let said = &info.container_runtime_version;
+        let (name, version) = said.split_once("://").unwrap_or((said, ""));
+        json!({ "name": name, "version": version })
+    });
+    let node = node.and_then(|node| node.metadata.name.clone()).unwrap_or_default();
     let of_kubelet = format!("/api/v1/nodes/{node}/proxy/metrics");
     let (apiserver_gates, kubelet_gates, served, definition) =
         tokio::join!(gates(client, "/metrics"), gates(client, &of_kubelet), served(client), Definition::read(client));
-    let (runtime, runtime_version) =
-        info.container_runtime_version.split_once("://").unwrap_or((&info.container_runtime_version, ""));
     Ok(json!({
         "kubernetes": version.git_version.trim_start_matches('v'),
         "apiserver": version.git_version.trim_start_matches('v'),
-        "kubelet": info.kubelet_version.trim_start_matches('v'),
-        "runtime": { "name": runtime, "version": runtime_version },
-        "kernel": info.kernel_version,
+        "kubelet": info.as_ref().map(|info| info.kubelet_version.trim_start_matches('v')),
+        "runtime": runtime,
+        "kernel": info.as_ref().map(|info| &info.kernel_version),
         "gates": { "ImageVolume": both(&apiserver_gates, &kubelet_gates, "ImageVolume") },
         "apiserverGates": { "ImageVolume": apiserver_gates.get("ImageVolume") },
         "kubeletGates": {
@@ -71,7 +78,7 @@ fn both(apiserver: &serde_json::Map<String, Value>, kubelet: &serde_json::Map<St
 }
 
 /// The served versions of the Agent Sandbox API, for example `["v1beta1"]`.
-async fn served(client: &Client) -> Vec<String> {
+pub(crate) async fn served(client: &Client) -> Vec<String> {
     let Ok(groups) = client.list_api_groups().await else { return Vec::new() };
     groups
         .groups

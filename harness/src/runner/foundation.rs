@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::{cell::CellContext, guests::Guests, run::RunSettings};
 use crate::{
     events::{Event, Events},
+    existing::AUTHORITY,
     failure::Failure,
     plan::PlannedCell,
     provision::{self, Kit},
@@ -86,6 +87,7 @@ impl Ground {
         let registry = Registry::start(RegistryOptions {
             distribution: program(&kit.registry, "registry")?,
             directory: directory.join("registry"),
+            authority: self.settings.existing.is_some().then(|| self.settings.paths.state.join(AUTHORITY)),
         })
         .await
         .map_err(|error| Failure::environment("start the registry", error))?;
@@ -179,8 +181,7 @@ pub(crate) fn context(
         paths: settings.paths.clone(),
         kit: foundation.kit.clone(),
         sources: settings.sources.clone(),
-        programs: provision::programs(&foundation.kit, &foundation.host, &settings.paths)?,
-        host: foundation.host.clone(),
+        means: provision::means(&foundation.kit, &foundation.host, settings)?,
         registry: Arc::clone(&foundation.registry),
         guests: foundation.guests.clone(),
         expectations,

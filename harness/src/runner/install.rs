@@ -17,7 +17,7 @@ pub(crate) use self::{
     definition::Definition,
     releases::{Release, Releases},
 };
-use crate::failure::Failure;
+use crate::{failure::Failure, place::Place};
 
 /// The field manager of everything the harness applies.
 const MANAGER: &str = "sandproof";
@@ -29,9 +29,13 @@ pub(crate) const CONTROLLER_NAMESPACE: &str = "agent-sandbox-system";
 
 /// Applies the manifests of a release to a cluster that has none yet.
 /// Returns once the Sandbox CRD is served; the controller itself may still be starting.
-pub(crate) async fn agent_sandbox(client: &Client, release: &Release) -> Result<Definition, Failure> {
-    let definition = release.definition()?;
-    let controller = release.controller()?;
+pub(crate) async fn agent_sandbox(client: &Client, release: &Release, place: &Place) -> Result<Definition, Failure> {
+    let mut definition = release.definition()?;
+    let mut controller = release.controller()?;
+    place.label(&mut definition);
+    for object in &mut controller {
+        place.label(object);
+    }
     if Definition::of_manifest(&definition)?.converts() {
         // This controller looks for the definition once, when it starts, to tell it of its own certificate.
         apply(client, &definition).await?;

@@ -7,6 +7,7 @@ pub(crate) mod facts;
 mod foundation;
 pub(crate) mod guests;
 pub(crate) mod install;
+pub(crate) mod limits;
 mod observed;
 mod readiness;
 pub(crate) mod result;

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use sandproof_clusters::provider::Provider;
 use sandproof_reports::Observed;
 use serde_json::Value;
 
-use crate::plan::PlannedCell;
+use crate::plan::{PlannedCell, release_name};
 
 /// The record's form of the probed facts.
 pub(super) fn observed(facts: &Value) -> Observed {
@@ -24,16 +25,10 @@ pub(super) fn observed(facts: &Value) -> Observed {
     Observed {
         apiserver: text("/apiserver"),
         kubelet: text("/kubelet"),
-        runtime: Some(format!(
-            "{} {}",
-            text("/runtime/name").unwrap_or_default(),
-            text("/runtime/version").unwrap_or_default()
-        )),
-        agent_sandbox: Some(format!(
-            "v{} serving {}",
-            text("/agentSandbox/release").unwrap_or_default(),
-            served.join(" and ")
-        )),
+        runtime: text("/runtime/name")
+            .map(|name| format!("{name} {}", text("/runtime/version").unwrap_or_default()).trim_end().to_owned()),
+        agent_sandbox: text("/agentSandbox/release")
+            .map(|release| format!("{} serving {}", release_name(&release), served.join(" and "))),
         gates: switches(facts, "/gates"),
         kubelet_gates,
         capabilities: capabilities
@@ -48,6 +43,13 @@ pub(super) fn observed(facts: &Value) -> Observed {
 /// Reaching something else than asked is an error: the cell would claim what it did not test.
 pub(super) fn reached_something_else(planned: &PlannedCell, observed: &Observed) -> Option<String> {
     let differs = |found: &Option<String>, asked: &str| found.as_deref() != Some(asked);
+    if planned.provider == Provider::Existing {
+        // Nothing was asked for: the cell is what was found, and its nodes may be of other versions than its API server.
+        return differs(&observed.apiserver, &planned.kubernetes).then(|| {
+            let now = observed.apiserver.as_deref().unwrap_or("nothing");
+            format!("the API server said {} when it was found, and says {now} now", planned.kubernetes)
+        });
+    }
     if differs(&observed.apiserver, &planned.kubernetes) || differs(&observed.kubelet, &planned.kubernetes) {
         return Some(format!(
             "Kubernetes {} was asked for, the API server says {} and the kubelet {}",

@@ -55,8 +55,8 @@ pub(super) async fn schedulable(client: &Client, stage: &Stage) -> Result<(), Fa
 }
 
 /// Pods need the account that the controller manager makes for each namespace.
-pub(super) async fn default_account(client: &Client) -> Result<(), Failure> {
-    let api: Api<ServiceAccount> = Api::namespaced(client.clone(), "default");
+pub(super) async fn default_account(client: &Client, namespace: &str) -> Result<(), Failure> {
+    let api: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
     let exists = |account: Option<&ServiceAccount>| account.is_some();
     match tokio::time::timeout(NODE_DEADLINE, await_condition(api, "default", exists)).await {
         Ok(Ok(_)) => Ok(()),

@@ -13,6 +13,7 @@ use sandproof_reports::{CaseResult, Cause, Verdict};
 use sandproof_scenarios::{Expectations, Facts, Judgement, Observations, ScenarioInstance, judge, judge_beforehand};
 use serde_json::{Value, json};
 
+use super::limits::Limits;
 use crate::{
     causes::{self, FailedCheck, Seen, SeenRequest},
     cli::Keep,
@@ -29,6 +30,8 @@ pub(crate) struct Bench {
     pub(crate) stage: Arc<Stage>,
     /// What was probed.
     pub(crate) facts: Facts,
+    /// What cannot be run on this cluster.
+    pub(crate) limits: Limits,
     /// What is known to differ.
     pub(crate) expectations: Arc<Expectations>,
     /// The run's directory.
@@ -60,8 +63,11 @@ impl Bench {
             scenario: scenario.key.clone(),
             title: scenario.title.clone(),
         });
+        if let Some(reason) = self.limits.forbid(scenario) {
+            return self.skipped(scenario, true, reason);
+        }
         if let Some(judgement) = judge_beforehand(scenario, &self.facts, &self.expectations) {
-            return self.skipped(scenario, judgement);
+            return self.skipped(scenario, judgement.expected, judgement.summary);
         }
         let started = Instant::now();
         let mut count = 1;
@@ -94,17 +100,17 @@ impl Bench {
     }
 
     /// The result of a scenario that is left out here for a reason stated beforehand.
-    fn skipped(&self, scenario: &ScenarioInstance, judgement: Judgement) -> CaseResult {
-        let mut result = self.blank(scenario, judgement.verdict);
-        result.expected = judgement.expected;
-        result.cause = Some(Cause::new("skipped", &judgement.summary));
+    fn skipped(&self, scenario: &ScenarioInstance, expected: bool, reason: String) -> CaseResult {
+        let mut result = self.blank(scenario, Verdict::Skipped);
+        result.expected = expected;
+        result.cause = Some(Cause::new("skipped", &reason));
         self.stage.events.emit(Event::ScenarioFinished {
             cell: self.stage.cell.clone(),
             scenario: scenario.key.clone(),
             verdict: result.verdict,
             expected: result.expected,
             seconds: 0.0,
-            summary: judgement.summary,
+            summary: reason,
         });
         result
     }
@@ -122,7 +128,8 @@ impl Bench {
 
     async fn attempt(&self, scenario: &ScenarioInstance, position: usize, count: u32) -> Attempt {
         let suffix = if count == 1 { String::new() } else { format!("-{count}") };
-        let namespace = format!("{}-{position}{suffix}", scenario.id.to_ascii_lowercase());
+        let name = format!("{}-{position}{suffix}", scenario.id.to_ascii_lowercase());
+        let namespace = self.stage.place.namespace(&name);
         let mut scene = Scene::new(Arc::clone(&self.stage), &scenario.key, namespace);
         let mut verb = "";
         let error = match open(&scene).await {
@@ -251,10 +258,12 @@ fn is_red(judgement: &Judgement) -> bool {
 /// Creates the scenario's namespace.
 async fn open(scene: &Scene) -> Result<(), Failure> {
     let tried = format!("create the namespace {}", scene.namespace);
-    let namespace: Namespace = serde_json::from_value(json!({
+    let mut namespace = json!({
         "metadata": { "name": scene.namespace, "labels": { "sandproof.dev/scenario": label(&scene.key) } },
-    }))
-    .map_err(|error| Failure::environment(&tried, error))?;
+    });
+    scene.stage.place.label(&mut namespace);
+    let namespace: Namespace =
+        serde_json::from_value(namespace).map_err(|error| Failure::environment(&tried, error))?;
     Api::all(scene.stage.client.clone())
         .create(&PostParams::default(), &namespace)
         .await

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use sandproof_clusters::{
     components::Store,
     host::{CellNeeds, Host, Room, capacity},
+    provider::Provider,
     registry::random_word,
 };
 use sandproof_reports::{Cell, Harness, Record, Run};
@@ -27,6 +28,7 @@ use super::{
 use crate::{
     cli::{Keep, SourceArguments},
     events::{Event, Events},
+    existing::Target,
     failure::Failure,
     paths::Paths,
     plan::{Plan, PlannedCell, profile_name},
@@ -47,6 +49,8 @@ pub(crate) struct RunSettings {
     pub(crate) retries: u8,
     pub(crate) fault: Option<String>,
     pub(crate) install: bool,
+    /// The cluster of the user's that the cell of provider `existing` is.
+    pub(crate) existing: Option<Target>,
 }
 
 /// A cell of the plan that has scenarios to run.
@@ -78,8 +82,8 @@ struct Shared {
     cancelled: CancellationToken,
 }
 
-/// The host as probed for cells with this runtime whose components are cached, or not.
-type Hosts<'a> = BTreeMap<(&'a str, bool), Host>;
+/// The host as probed for cells of a provider with a runtime, whose components are cached or not.
+type Hosts<'a> = BTreeMap<(Provider, &'a str, bool), Host>;
 
 /// A new run's identifier: the UTC time and a random word.
 pub(crate) fn new_run_id() -> String {
@@ -163,7 +167,7 @@ async fn hosts<'a>(
 ) -> Result<Hosts<'a>, Failure> {
     let mut hosts = Hosts::new();
     for (index, turn) in turns.iter().enumerate() {
-        let Entry::Vacant(vacant) = hosts.entry((turn.planned.runtime.as_str(), turn.cached)) else { continue };
+        let Entry::Vacant(vacant) = hosts.entry(kind(turn)) else { continue };
         match provision::host(&settings.paths, store, turn.planned, events, settings.install).await {
             Ok(host) => drop(vacant.insert(host)),
             Err(failure) if index == 0 => return Err(failure),
@@ -172,6 +176,11 @@ async fn hosts<'a>(
         }
     }
     Ok(hosts)
+}
+
+/// What decides about what a turn asks of the host.
+fn kind<'a>(turn: &Turn<'a>) -> (Provider, &'a str, bool) {
+    (turn.planned.provider, turn.planned.runtime.as_str(), turn.cached)
 }
 
 /// The slots for as many cells at once as the host has room for, or as were asked for.
@@ -202,7 +211,7 @@ async fn obtain(
     for turn in turns {
         let planned = turn.planned;
         let job = async {
-            let host = match hosts.get(&(planned.runtime.as_str(), turn.cached)) {
+            let host = match hosts.get(&kind(turn)) {
                 Some(host) => host.clone(),
                 None => provision::host(&settings.paths, store, planned, events, settings.install).await?,
             };

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use camino::Utf8Path;
 use hyper_util::rt::TokioIo;
+use sandproof_clusters::provider::NodeAccess;
 use sandproof_scenarios::PreloadStep;
 use serde_json::{Value, json};
 use tokio::net::UnixStream;
@@ -34,7 +35,11 @@ pub(super) async fn image(scene: &mut Scene, step: &PreloadStep) -> Result<Value
     let tried = format!("pull {reference} through the runtime");
     let pull = Pull { image: reference, credentials: user.map(|user| (user.login, user.password)) };
     let pulled = async {
-        let channel = connect(&scene.stage.runtime_socket).await.map_err(|error| error.to_string())?;
+        let socket = match &scene.stage.node_access {
+            NodeAccess::Runtime { socket } => socket,
+            NodeAccess::None { reason } => return Err(reason.clone()),
+        };
+        let channel = connect(socket).await.map_err(|error| error.to_string())?;
         let mut client = Grpc::new(channel);
         client.ready().await.map_err(|error| error.to_string())?;
         let answer =

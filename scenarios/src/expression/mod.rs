@@ -55,6 +55,13 @@ impl Expression {
         evaluate::holds(&self.root, fields)
     }
 
+    /// Whether it reads a field. A bare ID reads `id`.
+    pub fn reads(&self, field: &str) -> bool {
+        let mut fields = Vec::new();
+        self.root.collect_fields(&mut fields);
+        fields.iter().any(|(read, _)| *read == field) || (field == "id" && self.root.names_an_id())
+    }
+
     /// The text it was parsed from.
     pub fn text(&self) -> &str {
         &self.text

@@ -185,6 +185,16 @@ impl Node {
         }
     }
 
+    /// Whether a bare ID is in it.
+    pub(super) fn names_an_id(&self) -> bool {
+        match self {
+            Self::Any(terms) | Self::All(terms) => terms.iter().any(Self::names_an_id),
+            Self::Not(term) => term.names_an_id(),
+            Self::Id(_) => true,
+            Self::Compare { .. } => false,
+        }
+    }
+
     /// How tightly it binds.
     fn rank(&self) -> u8 {
         match self {

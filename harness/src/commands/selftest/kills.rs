@@ -186,7 +186,7 @@ async fn one(paths: &Paths, case: Case, cells: Option<&str>) -> Result<Outcome, 
     if killed {
         leftovers.extend(still_running(&state).await);
         let swept = ledger::sweep(&state).await.map_err(|error| Failure::environment("sweep", error))?;
-        leftovers.extend(swept.removed.into_iter().flat_map(|swept| swept.leftovers));
+        leftovers.extend(swept.removed.into_iter().flat_map(|swept| swept.leftovers.lines()));
     }
     leftovers.extend(ledger::inventory(&state).since(&before));
     let as_told = if case.signal == "SIGKILL" { killed } else { exit_code == Some(130) && record_written };
@@ -207,7 +207,8 @@ async fn still_running(state: &Utf8Path) -> Vec<String> {
     let Ok(entries) = ledger::list(state).await else { return vec!["the ledger cannot be read".to_owned()] };
     let mut running = Vec::new();
     for entry in entries {
-        let Some(first) = entry.first_process else { continue };
+        let ledger::Holdings::Native(holdings) = &entry.holdings else { continue };
+        let Some(first) = holdings.first_process else { continue };
         // A process descriptor becomes readable when its process ends: no polling.
         let Some(descriptor) = first.watch() else { continue };
         let waiting = tokio::task::spawn_blocking(move || {

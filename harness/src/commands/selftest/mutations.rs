@@ -77,6 +77,7 @@ pub(super) async fn mutations(global: &GlobalArguments, faults: Vec<String>, jso
         // Any name: it chooses the driver that has the faults compiled in.
         fault: Some(FAULTS[0].name.to_owned()),
         install: true,
+        existing: None,
     };
     let (events, pump) = Events::start(vec![
         Box::new(JsonLines::create(&out.join("events.jsonl"))?),
@@ -146,6 +147,7 @@ async fn all(
                 let bench = Bench {
                     stage: Arc::new(stage),
                     facts: equipped.bench.facts.clone(),
+                    limits: equipped.bench.limits.clone(),
                     expectations: Arc::clone(&equipped.bench.expectations),
                     out: settings.out.join(fault.name),
                     retries: 0,

@@ -9,7 +9,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::{NAMESPACE, PROBE_DEADLINE, TRIED};
+use super::{PROBE_DEADLINE, TRIED};
 use crate::{
     cluster_state::ClusterState,
     failure::Failure,
@@ -79,7 +79,7 @@ pub(super) async fn attempt(
     let failed = |error: &dyn fmt::Display| Failure::environment(TRIED, error);
     pod["metadata"]["name"] = json!(name);
     let pod: Pod = serde_json::from_value(pod).map_err(|error| failed(&error))?;
-    let api: Api<Pod> = Api::namespaced(stage.client.clone(), NAMESPACE);
+    let api: Api<Pod> = Api::namespaced(stage.client.clone(), &stage.place.probes);
     let stored = match api.create(&PostParams::default(), &pod).await {
         Ok(stored) => serde_json::to_value(&stored).map_err(|error| failed(&error))?,
         Err(kube::Error::Api(status)) if status.code == 422 => {
@@ -87,7 +87,9 @@ pub(super) async fn attempt(
         }
         Err(error) => return Err(failed(&error)),
     };
-    let waiting = stage.state.wait(PROBE_DEADLINE, |state| outcome(state, name).filter(|outcome| decides(outcome)));
+    let waiting = stage
+        .state
+        .wait(PROBE_DEADLINE, |state| outcome(state, &stage.place.probes, name).filter(|outcome| decides(outcome)));
     let waited = tokio::select! {
         waited = waiting => waited,
         () = stage.halt.cancelled() => return Err(failed(&stage.broken().unwrap_or_else(|| "the run ends".to_owned()))),
@@ -98,7 +100,7 @@ pub(super) async fn attempt(
             Outcome::Ended { log }
         }
         Some(outcome) => outcome,
-        None => Outcome::Undecided(undecided(&stage.state, name)),
+        None => Outcome::Undecided(undecided(&stage.state, &stage.place.probes, name)),
     };
     // The pod is in the cluster's own namespace, and the cluster's end is what clean-up relies on.
     let _ = api.delete(name, &DeleteParams::default().grace_period(0)).await;
@@ -106,9 +108,9 @@ pub(super) async fn attempt(
 }
 
 /// What the cluster says of the pod right now.
-fn outcome(state: &ClusterState, name: &str) -> Option<Outcome> {
-    let pod = state.pod(NAMESPACE, name)?;
-    if let Some(unmounted) = pods::unmountable(&pod, &state.events(NAMESPACE)) {
+fn outcome(state: &ClusterState, namespace: &str, name: &str) -> Option<Outcome> {
+    let pod = state.pod(namespace, name)?;
+    if let Some(unmounted) = pods::unmountable(&pod, &state.events(namespace)) {
         return Some(Outcome::Unmounted(unmounted));
     }
     let container = pods::containers(&pod).into_iter().next()?;
@@ -125,11 +127,11 @@ fn outcome(state: &ClusterState, name: &str) -> Option<Outcome> {
 }
 
 /// Why nothing decided: the last state of the pod and what was said of it.
-fn undecided(state: &ClusterState, name: &str) -> String {
-    let pod = state.pod(NAMESPACE, name);
+fn undecided(state: &ClusterState, namespace: &str, name: &str) -> String {
+    let pod = state.pod(namespace, name);
     let object = format!("Pod/{name}");
     let events: Vec<String> = state
-        .events(NAMESPACE)
+        .events(namespace)
         .into_iter()
         .filter(|event| event.object == object)
         .map(|event| format!("{}: {}", event.reason, event.message))

@@ -1,0 +1,156 @@
+//! What a cluster does not allow, by scenario: what cannot be run is left out for a stated reason, and the rest runs.
+
+use sandproof_clusters::{
+    existing::{Purpose, Rights},
+    provider::{Description, NodeAccess},
+};
+use sandproof_scenarios::{RegistryKind, ScenarioInstance, Step};
+
+/// Scenarios that need several pods on one node have this tag.
+const ONE_NODE: &str = "one-node";
+
+/// What a cluster does not allow; each with the reason, as a clause.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Limits {
+    /// Reaching what is on a node.
+    node: Option<String>,
+    /// Pulling from the registry that speaks plain HTTP.
+    plain: Option<String>,
+    /// Pulling from the registry that speaks TLS.
+    secure: Option<String>,
+    /// Changing what everybody in the cluster uses.
+    shared: Option<String>,
+    /// Relying on pods being on one node.
+    one_node: Option<String>,
+    /// What the account lacks.
+    rights: Rights,
+}
+
+impl Limits {
+    /// The limits of a cluster.
+    pub(crate) fn of(cluster: &Description) -> Self {
+        let node = match &cluster.node_access {
+            NodeAccess::Runtime { .. } => None,
+            NodeAccess::None { reason } => Some(reason.clone()),
+        };
+        let refused = |registry: &Result<String, String>| {
+            registry.as_ref().err().map(|why| format!("its nodes cannot pull from that registry: {why}"))
+        };
+        let guest = cluster.guest.as_ref();
+        Self {
+            node,
+            plain: refused(&cluster.registries.plain),
+            secure: refused(&cluster.registries.secure),
+            shared: guest.map(|_| "the cluster is not the run's own, and others may use it".to_owned()),
+            one_node: guest
+                .filter(|guest| guest.nodes.len() > 1)
+                .map(|guest| format!("the cluster has {} nodes that take pods", guest.nodes.len())),
+            rights: guest.map(|guest| guest.rights.clone()).unwrap_or_default(),
+        }
+    }
+
+    /// Why a scenario cannot be run on this cluster; none where it can.
+    pub(crate) fn forbid(&self, scenario: &ScenarioInstance) -> Option<String> {
+        let alone = self.shared.as_ref().filter(|_| scenario.alone);
+        let one_node = self.one_node.as_ref().filter(|_| scenario.tags.iter().any(|tag| tag == ONE_NODE));
+        alone
+            .map(|why| format!("it has to have the cluster for itself: {why}"))
+            .or_else(|| one_node.map(|why| format!("it needs its pods on one node: {why}")))
+            .or_else(|| scenario.steps.iter().find_map(|step| self.forbid_step(step)))
+    }
+
+    fn forbid_step(&self, step: &Step) -> Option<String> {
+        let lacking = |purpose: Purpose| {
+            let lacking = self.rights.lacking(purpose)?;
+            Some(format!("the account may not {}: it lacks {lacking}", purpose.text()))
+        };
+        match step {
+            Step::Image(step) => {
+                let why = match step.registry {
+                    RegistryKind::Plain => self.plain.as_ref(),
+                    RegistryKind::Secure => self.secure.as_ref(),
+                };
+                why.map(|why| {
+                    format!("it pulls an image from the {} registry, and {why}", registry_name(step.registry))
+                })
+            }
+            Step::Driver(_) => lacking(Purpose::Driver),
+            Step::Probe(_) => lacking(Purpose::Probe),
+            Step::Installation(_) => lacking(Purpose::Definition),
+            Step::Change(_) | Step::Schema(_) => {
+                self.shared.as_ref().map(|why| format!("it changes Agent Sandbox: {why}"))
+            }
+            Step::Preload(_) => self.node.as_ref().map(|why| format!("it calls the runtime of the node: {why}")),
+            Step::Secret(_)
+            | Step::Capabilities(_)
+            | Step::Validate(_)
+            | Step::Create(_)
+            | Step::Await(_)
+            | Step::Inspect(_)
+            | Step::Requests(_)
+            | Step::Get(_)
+            | Step::List(_)
+            | Step::Delete(_)
+            | Step::Watch(_)
+            | Step::Events(_)
+            | Step::Quiet(_)
+            | Step::Store(_)
+            | Step::Read(_)
+            | Step::Render(_) => None,
+        }
+    }
+}
+
+const fn registry_name(kind: RegistryKind) -> &'static str {
+    match kind {
+        RegistryKind::Plain => "plain-HTTP",
+        RegistryKind::Secure => "TLS",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use camino::Utf8PathBuf;
+    use rstest::rstest;
+    use sandproof_scenarios::Suite;
+
+    use super::*;
+
+    fn scenario(key: &str) -> ScenarioInstance {
+        let home = Utf8PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
+        let faults: Vec<&str> = sandproof_protocol::faults::FAULTS.iter().map(|fault| fault.name).collect();
+        let suite = Suite::load(&home.join("scenarios/suite"), &faults).unwrap();
+        suite.instances().find(|scenario| scenario.key == key || scenario.id == key).unwrap().clone()
+    }
+
+    fn guest() -> Limits {
+        let why = |text: &str| Some(text.to_owned());
+        Limits {
+            node: why("no node"),
+            secure: why("no TLS"),
+            shared: why("shared"),
+            one_node: why("2 nodes"),
+            ..Limits::default()
+        }
+    }
+
+    #[rstest]
+    #[case("PS-19", "it needs its pods on one node: 2 nodes")]
+    #[case("AV-05", "it has to have the cluster for itself: shared")]
+    #[case("PS-02[givenAs=strings,registry=secure]", "it pulls an image from the TLS registry, and no TLS")]
+    fn what_cannot_be_run_is_left_out_for_a_reason(#[case] key: &str, #[case] reason: &str) {
+        assert_eq!(guest().forbid(&scenario(key)).as_deref(), Some(reason));
+        assert_eq!(Limits::default().forbid(&scenario(key)), None);
+    }
+
+    #[test]
+    fn a_preload_needs_the_node() {
+        let limits = Limits { one_node: None, ..guest() };
+        assert_eq!(limits.forbid(&scenario("PS-19")).as_deref(), Some("it calls the runtime of the node: no node"));
+    }
+
+    #[test]
+    fn the_rest_runs() {
+        assert_eq!(guest().forbid(&scenario("PS-05")), None);
+    }
+}
