@@ -167,6 +167,8 @@ pub(crate) struct Scene {
     pub(crate) driver_pod: Option<String>,
     /// Open watches by name.
     pub(crate) watches: BTreeMap<String, Watching>,
+    /// Volumes that steps made, by their names in the cluster.
+    pub(crate) volumes: BTreeSet<String>,
     /// The definition of the Sandbox as it was before a step changed it.
     pub(crate) definition: Option<DynamicObject>,
     /// Sandboxes that a step wrote past the driver.
@@ -192,6 +194,7 @@ impl Scene {
             driver: None,
             driver_pod: None,
             watches: BTreeMap::new(),
+            volumes: BTreeSet::new(),
             definition: None,
             stored: BTreeSet::new(),
             changes: Changes::default(),

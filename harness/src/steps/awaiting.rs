@@ -86,7 +86,7 @@ struct Goal {
 
 enum GoalKind {
     Deleted,
-    Sandbox,
+    Sandbox(Option<Regex>),
     Ready,
     Platform(Option<Regex>),
 }
@@ -94,17 +94,15 @@ enum GoalKind {
 impl Goal {
     fn new(scene: &mut Scene, goal: &EventGoal) -> Result<Self, StepError> {
         let id = scene.sandbox(goal.sandbox(), None).id;
+        let expression = |matches: &Option<String>| {
+            let compiled = matches.as_deref().map(Regex::new).transpose();
+            compiled.map_err(|error| StepError::environment("read `matches`", error))
+        };
         let kind = match goal {
             EventGoal::Deleted(_) => GoalKind::Deleted,
-            EventGoal::Sandbox(_) => GoalKind::Sandbox,
+            EventGoal::Sandbox { matches, .. } => GoalKind::Sandbox(expression(matches)?),
             EventGoal::Ready(_) => GoalKind::Ready,
-            EventGoal::Platform { matches, .. } => GoalKind::Platform(
-                matches
-                    .as_deref()
-                    .map(Regex::new)
-                    .transpose()
-                    .map_err(|error| StepError::environment("read `matches`", error))?,
-            ),
+            EventGoal::Platform { matches, .. } => GoalKind::Platform(expression(matches)?),
         };
         Ok(Self { id, kind })
     }
@@ -115,7 +113,14 @@ impl Goal {
         }
         match &self.kind {
             GoalKind::Deleted => event["kind"] == "deleted",
-            GoalKind::Sandbox => event["kind"] == "sandbox",
+            GoalKind::Sandbox(matches) => {
+                event["kind"] == "sandbox"
+                    && matches.as_ref().is_none_or(|matches| {
+                        event["conditions"].as_array().is_some_and(|conditions| {
+                            conditions.iter().any(|condition| matches.is_match(&condition_line(condition)))
+                        })
+                    })
+            }
             GoalKind::Ready => {
                 event["kind"] == "sandbox"
                     && event["conditions"].as_array().is_some_and(|conditions| {
@@ -131,6 +136,12 @@ impl Goal {
             }
         }
     }
+}
+
+/// `PodScheduled=False Unschedulable: 0/1 nodes are available`
+fn condition_line(condition: &Value) -> String {
+    let text = |field: &str| condition[field].as_str().unwrap_or_default();
+    format!("{}={} {}: {}", text("type"), text("status"), text("reason"), text("message"))
 }
 
 /// Whether the pod's state ends the wait, and whether it is the state that was waited for.

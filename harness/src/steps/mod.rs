@@ -11,8 +11,10 @@ mod preload;
 mod provide;
 mod read;
 mod render;
+mod rights;
 mod schema;
 mod submit;
+mod volumes;
 
 pub(crate) use deploy::driver_log;
 
@@ -77,6 +79,7 @@ pub(crate) async fn carry_out(scene: &mut Scene, steps: &[Step], verb: &mut &'st
 
 /// Puts back what a scenario's steps changed of the cluster.
 pub(crate) async fn restore(scene: &mut Scene) -> Result<(), StepError> {
+    volumes::restore(scene).await?;
     schema::restore(scene).await?;
     agent_sandbox::restore(scene).await
 }
@@ -113,6 +116,9 @@ async fn one(scene: &mut Scene, step: &Step) -> Result<Option<Value>, StepError>
         Step::Render(step) => render::cases(scene, step).await?,
         Step::Preload(step) => preload::image(scene, step).await?,
         Step::Schema(step) => schema::lack(scene, step).await?,
+        Step::Volume(step) => volumes::volume(scene, step).await?,
+        Step::Rights(_) => rights::rights(scene).await?,
+        Step::ServiceAccount(step) => rights::service_account(scene, step).await?,
     };
     Ok(Some(observed))
 }

@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use sandproof_protocol::{
     ComputeDriverClient, structs,
     v1::{
-        CreateSandboxRequest, DeleteSandboxRequest, DriverCondition, DriverSandbox, DriverSandboxSpec,
-        DriverSandboxTemplate, GetCapabilitiesRequest, GetSandboxRequest, ListSandboxesRequest,
-        ValidateSandboxCreateRequest,
+        CreateSandboxRequest, DeleteSandboxRequest, DriverCondition, DriverResourceRequirements, DriverSandbox,
+        DriverSandboxSpec, DriverSandboxTemplate, GetCapabilitiesRequest, GetSandboxRequest, GpuResourceRequirements,
+        ListSandboxesRequest, ResourceRequirements, ValidateSandboxCreateRequest,
     },
 };
 use serde::Serialize;
@@ -46,6 +46,14 @@ pub(crate) struct SandboxMessage {
     pub(crate) image: String,
     /// User environment.
     pub(crate) environment: HashMap<String, String>,
+    /// Labels of the pod.
+    pub(crate) labels: HashMap<String, String>,
+    /// The main process.
+    pub(crate) command: Vec<String>,
+    /// Typed requests and limits.
+    pub(crate) resources: Option<DriverResourceRequirements>,
+    /// How many GPUs.
+    pub(crate) gpus: Option<u32>,
     /// `platform_config`; must be an object to fit the wire format.
     pub(crate) platform_config: Option<Map<String, Value>>,
     /// `driver_config`; must be an object to fit the wire format.
@@ -154,8 +162,14 @@ impl SandboxMessage {
             workspace: self.workspace.clone(),
             spec: Some(DriverSandboxSpec {
                 environment: self.environment.clone(),
+                command: self.command.clone(),
+                resource_requirements: self
+                    .gpus
+                    .map(|count| ResourceRequirements { gpu: Some(GpuResourceRequirements { count: Some(count) }) }),
                 template: Some(DriverSandboxTemplate {
                     image: self.image.clone(),
+                    labels: self.labels.clone(),
+                    resources: self.resources.clone(),
                     platform_config: self.platform_config.as_ref().map(structs::from_json),
                     driver_config: self.driver_config.as_ref().map(structs::from_json),
                     ..DriverSandboxTemplate::default()
@@ -176,6 +190,10 @@ impl SandboxMessage {
             "workspace": self.workspace,
             "image": self.image,
             "environment": self.environment.keys().collect::<Vec<_>>(),
+            "labels": self.labels,
+            "command": self.command,
+            "resources": self.resources.as_ref().map(|resources| format!("{resources:?}")),
+            "gpus": self.gpus,
             "platformConfig": self.platform_config,
             "driverConfig": self.driver_config,
         })

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use sandproof_protocol::v1::DriverResourceRequirements;
 use sandproof_scenarios::{DeleteStep, GetStep, SandboxRequest, Submission, SubmitStep};
 use serde_json::{Map, Value};
 
@@ -103,6 +104,15 @@ fn message(scene: &mut Scene, request: &SandboxRequest) -> Result<SandboxMessage
         workspace: request.workspace().to_owned(),
         image,
         environment: request.environment.clone().into_iter().collect(),
+        labels: request.labels.clone().into_iter().collect(),
+        command: request.command.clone(),
+        resources: request.resources.clone().map(|resources| DriverResourceRequirements {
+            cpu_request: resources.cpu_request,
+            cpu_limit: resources.cpu_limit,
+            memory_request: resources.memory_request,
+            memory_limit: resources.memory_limit,
+        }),
+        gpus: request.gpus,
         platform_config: config(request.platform_config.as_ref(), &scene.images)?,
         driver_config: config(request.driver_config.as_ref(), &scene.images)?,
     })

@@ -37,6 +37,10 @@ pub(crate) struct Arguments {
     #[arg(long, env = "OPENSHELL_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
     pub(crate) log_format: LogFormat,
 
+    /// Looks whether the driver could serve, with its configuration, its cluster and its rights there, and ends
+    #[arg(long)]
+    pub(crate) check: bool,
+
     /// Everything that the configuration file can tell too.
     #[command(flatten)]
     settings: Settings,

@@ -104,6 +104,50 @@ impl Faults {
         self.is_on("copy-as-opaque")
     }
 
+    pub(crate) fn accepts_unknown_fields(&self) -> bool {
+        self.is_on("accept-unknown-field")
+    }
+
+    pub(crate) fn accepts_malformed_resources(&self) -> bool {
+        self.is_on("accept-malformed-resources")
+    }
+
+    pub(crate) fn ignores_resources(&self) -> bool {
+        self.is_on("ignore-resources")
+    }
+
+    pub(crate) fn ignores_placement(&self) -> bool {
+        self.is_on("ignore-placement")
+    }
+
+    pub(crate) fn prefers_driver_block(&self) -> bool {
+        self.is_on("driver-block-first")
+    }
+
+    pub(crate) fn ignores_host_users(&self) -> bool {
+        self.is_on("ignore-host-users")
+    }
+
+    pub(crate) fn ignores_supervisor_image(&self) -> bool {
+        self.is_on("ignore-supervisor-image")
+    }
+
+    pub(crate) fn ignores_pull_policy(&self) -> bool {
+        self.is_on("ignore-pull-policy")
+    }
+
+    pub(crate) fn mounts_claims_writable(&self) -> bool {
+        self.is_on("writable-claim")
+    }
+
+    pub(crate) fn keeps_workspace_claim(&self) -> bool {
+        self.is_on("keep-workspace-claim")
+    }
+
+    pub(crate) fn runs_agent_as_root(&self) -> bool {
+        self.is_on("root-agent")
+    }
+
     #[cfg(feature = "faults")]
     fn is_on(&self, name: &str) -> bool {
         self.active.contains(name)

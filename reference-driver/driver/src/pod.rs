@@ -2,22 +2,37 @@
 //!
 //! It is JSON rather than typed, because a field of a newer Kubernetes must reach an API server whose types this build lacks.
 
+mod containers;
 mod environment;
 pub mod settings;
+mod sidecar;
+mod volumes;
+mod workspace;
+
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
 use crate::config::{PullPolicy, SandboxDefaults, SideloadMethod};
 use crate::faults::Faults;
 use crate::names;
-use crate::request::{Resources, SandboxRequest};
+use crate::request::{InvalidRequest, SandboxRequest};
+use settings::Topology;
 
 /// The agent container's name.
 pub const AGENT_CONTAINER: &str = "agent";
 /// The init container that copies the supervisor.
 pub const INSTALL_CONTAINER: &str = "openshell-supervisor-install";
+/// The init container that fills a fresh workspace volume.
+pub const WORKSPACE_CONTAINER: &str = "workspace-init";
+/// The init container that prepares the network in topology `sidecar`.
+pub const NETWORK_INIT_CONTAINER: &str = "openshell-network-init";
+/// The container that guards the network in topology `sidecar`.
+pub const NETWORK_CONTAINER: &str = "openshell-supervisor-network";
 /// The volume the supervisor is in.
 pub const SUPERVISOR_VOLUME: &str = "openshell-supervisor-bin";
+/// The claim and the volume a sandbox works in.
+pub const WORKSPACE_VOLUME: &str = "workspace";
 /// Where the agent container sees the supervisor's directory.
 pub const SUPERVISOR_DIRECTORY: &str = "/opt/openshell/bin";
 /// The supervisor as the agent container runs it.
@@ -26,13 +41,45 @@ pub const SUPERVISOR_PATH: &str = "/opt/openshell/bin/openshell-sandbox";
 pub const SUPERVISOR_IN_IMAGE: &str = "/openshell-sandbox";
 /// The directory a sandbox works in.
 pub const WORK_DIRECTORY: &str = "/sandbox";
-/// The volume with the token a sandbox shows to the gateway.
-const TOKEN_VOLUME: &str = "openshell-sa-token";
-const TOKEN_DIRECTORY: &str = "/var/run/secrets/openshell";
-/// How long the gateway token is valid, in seconds (upstream's default).
-const TOKEN_SECONDS: u32 = 3600;
+
+/// The names of volumes that are the driver's (upstream's, and those of topology `sidecar`).
+pub const RESERVED_VOLUMES: [&str; 8] = [
+    volumes::CLIENT_TLS,
+    volumes::PROXY_AUTH,
+    volumes::TOKEN,
+    volumes::SPIFFE,
+    SUPERVISOR_VOLUME,
+    WORKSPACE_VOLUME,
+    sidecar::STATE_VOLUME,
+    sidecar::TLS_VOLUME,
+];
+
+/// Directories that no volume of a user may hide or reach into.
+///
+/// `/var/run` is a link to `/run` in most images, so the token's directory is here by both of its names.
+pub const PROTECTED_DIRECTORIES: [&str; 11] = [
+    volumes::TOKEN_DIRECTORY,
+    "/run/secrets/openshell",
+    "/run/openshell",
+    sidecar::STATE_DIRECTORY,
+    SUPERVISOR_DIRECTORY,
+    volumes::CLIENT_TLS_DIRECTORY,
+    volumes::PROXY_AUTH_DIRECTORY,
+    sidecar::TLS_DIRECTORY,
+    "/proc",
+    "/sys",
+    "/dev",
+];
+
+/// The longest pod template, in bytes of JSON.
+///
+/// etcd takes 1.5 MiB; the rest is for what the API server writes beside the template, which is more for more fields.
+const OBJECT_LIMIT: usize = 768 * 1024;
+
 /// What the supervisor needs to build the sandbox around the main process.
 const CAPABILITIES: [&str; 4] = ["SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE", "SYSLOG"];
+/// What it needs beyond that in a user namespace, where root does not have it by itself.
+const USER_NAMESPACE_CAPABILITIES: [&str; 3] = ["SETUID", "SETGID", "DAC_READ_SEARCH"];
 
 /// Everything a pod template is a function of.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +101,27 @@ impl Template<'_> {
         })
     }
 
+    /// Refuses a request that does not go with this driver's configuration.
+    pub fn check(&self, request: &SandboxRequest) -> Result<(), InvalidRequest> {
+        let own = self.defaults.pod.spiffe_socket.as_deref().and_then(volumes::directory_of);
+        let socket = volumes::directory_of(&self.defaults.ssh_socket_path);
+        for (index, mount) in request.driver.mounts.iter().enumerate() {
+            if let Some(directory) = own.iter().chain(&socket).find(|directory| mount.meets(directory)) {
+                return Err(InvalidRequest::protected_mount(index, mount, directory));
+            }
+        }
+        let length = self.render(request).to_string().len();
+        if length > OBJECT_LIMIT {
+            return Err(InvalidRequest::Field {
+                field: "sandbox".to_owned(),
+                problem: format!(
+                    "its pod template would have {length} bytes; at most {OBJECT_LIMIT} fit into Kubernetes' store"
+                ),
+            });
+        }
+        Ok(())
+    }
+
     /// How the supervisor gets into this sandbox's pod.
     pub fn sideload(&self, request: &SandboxRequest) -> SideloadMethod {
         if self.faults.always_uses_init_container() {
@@ -64,7 +132,8 @@ impl Template<'_> {
 
     /// The image this sandbox's supervisor comes from.
     pub fn supervisor_image<'a>(&'a self, request: &'a SandboxRequest) -> &'a str {
-        request.driver.supervisor_image.as_deref().unwrap_or(&self.defaults.supervisor_image)
+        let own = request.driver.supervisor_image.as_deref().filter(|_| !self.faults.ignores_supervisor_image());
+        own.unwrap_or(&self.defaults.supervisor_image)
     }
 
     /// The names of this sandbox's pull secrets: its own replace the configured ones and are never merged with them.
@@ -77,6 +146,12 @@ impl Template<'_> {
             Some(own) if self.faults.falls_back_to_global() => distinct(own.iter().chain(configured)),
             Some(own) => own.clone(),
         }
+    }
+
+    /// Whether the pod has a user namespace of its own.
+    pub fn has_user_namespace(&self, request: &SandboxRequest) -> bool {
+        let own = request.platform.host_users.filter(|_| !self.faults.ignores_host_users());
+        own.map_or(self.defaults.pod.user_namespaces, |host_users| !host_users)
     }
 
     // The labels are put on the pod too, so that a NetworkPolicy can select it: the Sandbox's own do not reach it.
@@ -103,109 +178,73 @@ impl Template<'_> {
         if !pull_secrets.is_empty() {
             set("imagePullSecrets", pull_secrets.iter().map(|name| json!({ "name": name })).collect());
         }
-        let runtime_class = [&request.platform.runtime_class_name, &request.driver.runtime_class_name]
-            .into_iter()
-            .find_map(Option::as_ref)
-            .or(self.defaults.runtime_class_name.as_ref());
-        if let Some(class) = runtime_class {
+        if let Some(class) = self.runtime_class(request) {
             set("runtimeClassName", json!(class));
         }
-        if let Some(class) = &request.driver.priority_class_name {
-            set("priorityClassName", json!(class));
-        }
-        if let Some(host_users) = request.platform.host_users {
+        if let Some(host_users) = self.host_users(request) {
             set("hostUsers", json!(host_users));
         }
-        let mut node_selector = request.driver.node_selector.clone();
-        node_selector.extend(request.platform.node_selector.clone());
-        if !node_selector.is_empty() {
-            set("nodeSelector", json!(node_selector));
+        if !self.faults.ignores_placement() {
+            if let Some(class) = &request.driver.priority_class_name {
+                set("priorityClassName", json!(class));
+            }
+            let mut blocks = [&request.driver.node_selector, &request.platform.node_selector];
+            if self.faults.prefers_driver_block() {
+                blocks.reverse();
+            }
+            // What comes later goes first.
+            let node_selector: BTreeMap<&String, &String> = blocks.into_iter().flatten().collect();
+            if !node_selector.is_empty() {
+                set("nodeSelector", json!(node_selector));
+            }
+            let tolerations: Vec<&Value> =
+                request.platform.tolerations.iter().chain(&request.driver.tolerations).collect();
+            if !tolerations.is_empty() {
+                set("tolerations", json!(tolerations));
+            }
         }
-        let tolerations: Vec<&Value> = request.platform.tolerations.iter().chain(&request.driver.tolerations).collect();
-        if !tolerations.is_empty() {
-            set("tolerations", json!(tolerations));
+        if let Some(address) = &self.defaults.pod.host_gateway {
+            let names = ["host.docker.internal", "host.openshell.internal"];
+            set("hostAliases", json!([{ "ip": address, "hostnames": names }]));
+        }
+        if self.is_sidecar() {
+            set("shareProcessNamespace", json!(true));
+        }
+        // The group that a volume belongs to is the main process's, so that it can write there.
+        if self.is_sidecar() || self.workspace_claim(request).is_some() {
+            set("securityContext", json!({ "fsGroup": self.defaults.group_id }));
         }
 
-        let method = self.sideload(request);
-        if method == SideloadMethod::InitContainer {
-            set("initContainers", json!([self.install_container(request)]));
+        let init_containers = self.init_containers(request);
+        if !init_containers.is_empty() {
+            set("initContainers", json!(init_containers));
         }
-        set("containers", json!([self.agent_container(request)]));
-        let mut volumes = vec![self.supervisor_volume(request, method)];
-        volumes.extend(self.token_volume());
-        set("volumes", json!(volumes));
+        set("containers", json!(self.containers(request)));
+        set("volumes", json!(self.volumes(request)));
         Value::Object(spec)
     }
 
-    fn supervisor_volume(&self, request: &SandboxRequest, method: SideloadMethod) -> Value {
-        match method {
-            SideloadMethod::ImageVolume => {
-                let mut image = json!({ "reference": self.supervisor_image(request) });
-                set_policy(&mut image, "pullPolicy", self.supervisor_policy(request));
-                json!({ "name": SUPERVISOR_VOLUME, "image": image })
-            }
-            SideloadMethod::InitContainer => json!({ "name": SUPERVISOR_VOLUME, "emptyDir": {} }),
+    fn runtime_class<'a>(&'a self, request: &'a SandboxRequest) -> Option<&'a String> {
+        let mut asked = [&request.platform.runtime_class_name, &request.driver.runtime_class_name];
+        if self.faults.prefers_driver_block() {
+            asked.reverse();
         }
+        asked.into_iter().find_map(Option::as_ref).or(self.defaults.runtime_class_name.as_ref())
     }
 
-    fn install_container(&self, request: &SandboxRequest) -> Value {
-        let mut container = json!({
-            "name": INSTALL_CONTAINER,
-            "image": self.supervisor_image(request),
-            "command": [SUPERVISOR_IN_IMAGE, "copy-self", SUPERVISOR_PATH],
-            "securityContext": { "runAsUser": 0 },
-            "volumeMounts": [{ "name": SUPERVISOR_VOLUME, "mountPath": SUPERVISOR_DIRECTORY }],
-        });
-        set_policy(&mut container, "imagePullPolicy", self.supervisor_policy(request));
-        container
+    fn host_users(&self, request: &SandboxRequest) -> Option<bool> {
+        let own = request.platform.host_users.filter(|_| !self.faults.ignores_host_users());
+        own.or(self.defaults.pod.user_namespaces.then_some(false))
     }
 
-    fn agent_container(&self, request: &SandboxRequest) -> Value {
-        let mut mounts = vec![json!({
-            "name": SUPERVISOR_VOLUME,
-            "mountPath": SUPERVISOR_DIRECTORY,
-            "readOnly": !self.faults.mounts_writable(),
-        })];
-        if self.defaults.grpc_endpoint.is_some() {
-            mounts.push(json!({ "name": TOKEN_VOLUME, "mountPath": TOKEN_DIRECTORY, "readOnly": true }));
-        }
-        let mut container = json!({
-            "name": AGENT_CONTAINER,
-            "image": request.image.as_deref().unwrap_or(&self.defaults.image),
-            "command": [SUPERVISOR_PATH, "--workdir", WORK_DIRECTORY],
-            "env": environment::of(self.defaults, request),
-            "securityContext": { "runAsUser": 0, "capabilities": { "add": CAPABILITIES } },
-            "volumeMounts": mounts,
-        });
-        set_policy(&mut container, "imagePullPolicy", self.defaults.image_pull_policy);
-        let resources = agent_resources(request);
-        if !resources.is_empty() {
-            let mut rendered = Map::new();
-            for (key, quantities) in [("requests", &resources.requests), ("limits", &resources.limits)] {
-                if !quantities.is_empty() {
-                    rendered.insert(key.to_owned(), json!(quantities));
-                }
-            }
-            insert(&mut container, "resources", Value::Object(rendered));
-        }
-        container
-    }
-
-    // Without a gateway to show it to, a pod gets no token.
-    fn token_volume(&self) -> Option<Value> {
-        self.defaults.grpc_endpoint.as_ref()?;
-        let source = json!({
-            "audience": "openshell-gateway",
-            "expirationSeconds": TOKEN_SECONDS,
-            "path": environment::TOKEN_FILE,
-        });
-        Some(json!({
-            "name": TOKEN_VOLUME,
-            "projected": { "defaultMode": 0o400, "sources": [{ "serviceAccountToken": source }] },
-        }))
+    fn is_sidecar(&self) -> bool {
+        self.defaults.pod.topology == Topology::Sidecar
     }
 
     fn supervisor_policy(&self, request: &SandboxRequest) -> Option<PullPolicy> {
+        if self.faults.ignores_pull_policy() {
+            return None;
+        }
         request.driver.supervisor_image_pull_policy.or(self.defaults.supervisor_image_pull_policy)
     }
 }
@@ -215,17 +254,6 @@ fn annotations(request: &SandboxRequest) -> Map<String, Value> {
         request.platform.annotations.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
     annotations.insert(names::SANDBOX_ID_ANNOTATION.to_owned(), json!(request.id));
     annotations
-}
-
-/// The typed values first, then the platform's, then the GPUs, then the driver block's.
-fn agent_resources(request: &SandboxRequest) -> Resources {
-    let mut resources = request.resources.clone();
-    resources.fill_from(&request.platform.resources);
-    if let Some(gpus) = request.gpus {
-        resources.limits.entry("nvidia.com/gpu".to_owned()).or_insert_with(|| gpus.to_string());
-    }
-    resources.fill_from(&request.driver.agent_resources);
-    resources
 }
 
 fn distinct<'a>(names: impl Iterator<Item = &'a String>) -> Vec<String> {
@@ -252,3 +280,5 @@ fn insert(object: &mut Value, key: &str, value: Value) {
 
 #[cfg(test)]
 pub(crate) mod tests;
+#[cfg(test)]
+pub(crate) mod validity;

@@ -3,19 +3,24 @@
 mod driver_config;
 mod fields;
 mod platform_config;
+mod process;
 mod pull_secrets;
 mod resources;
+mod tolerations;
+mod volumes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use sandproof_protocol::structs;
 use sandproof_protocol::v1;
 
-pub use driver_config::DriverConfig;
+pub use driver_config::{DriverConfig, MAXIMUM_DRIVER_CONFIG};
 pub use fields::Section;
 pub use platform_config::PlatformConfig;
+pub use process::{MAXIMUM_JSON, MAXIMUM_VARIABLES};
 pub use pull_secrets::MAXIMUM_PULL_SECRETS;
-pub use resources::Resources;
+pub use resources::{GPU, Resources};
+pub use volumes::{ClaimMount, ClaimVolume};
 
 use crate::faults::Faults;
 use crate::image_reference::reference_problem;
@@ -23,6 +28,12 @@ use crate::names;
 
 /// The longest user-given value an error message repeats, in characters.
 const QUOTED_LIMIT: usize = 80;
+/// The largest set of annotations, in bytes of keys and values.
+///
+/// Kubernetes allows 256 KiB together with those of this driver and of the controller.
+const ANNOTATIONS_LIMIT: usize = 240 * 1024;
+/// The longest log filter, in bytes.
+const LOG_LEVEL_LIMIT: usize = 256;
 
 /// A validated sandbox.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -35,6 +46,8 @@ pub struct SandboxRequest {
     pub workspace: String,
     /// The agent image; none means the driver's default.
     pub image: Option<String>,
+    /// The agent's socket, if asked for.
+    pub agent_socket_path: Option<String>,
     /// Labels for the pod.
     pub labels: BTreeMap<String, String>,
     /// Environment for the agent: the template's, overlaid by the sandbox's own.
@@ -73,6 +86,14 @@ pub enum InvalidRequest {
         /// The rule.
         problem: String,
     },
+    /// A field breaks a rule, and its value is too large or too secret to repeat.
+    #[error("invalid {field}: {problem}")]
+    Field {
+        /// The field.
+        field: String,
+        /// The rule.
+        problem: String,
+    },
     /// A configuration block has a key or a value it must not have.
     #[error("invalid {section}: {problem}")]
     Config {
@@ -86,6 +107,19 @@ pub enum InvalidRequest {
         "invalid image_pull_secrets: platform_config.image_pull_secrets and driver_config.pod.image_pull_secrets differ; give one of them"
     )]
     PullSecretsDiffer,
+}
+
+impl InvalidRequest {
+    /// The refusal of a mount at or around a directory that is the driver's.
+    pub(crate) fn protected_mount(index: usize, mount: &ClaimMount, directory: &str) -> Self {
+        Self::Config {
+            section: Section::Driver,
+            problem: format!(
+                "containers.agent.volume_mounts[{index}].mount_path: {} meets {directory}, which is the driver's",
+                quoted(&mount.mount_path)
+            ),
+        }
+    }
 }
 
 impl SandboxRequest {
@@ -105,29 +139,38 @@ impl SandboxRequest {
         if !template.image.is_empty() {
             check("template.image", &template.image, reference_problem)?;
         }
-        for (key, value) in &template.labels {
+        let annotations = platform.annotations.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
+        if annotations > ANNOTATIONS_LIMIT {
+            return Err(InvalidRequest::Config {
+                section: Section::Platform,
+                problem: format!("annotations: have {annotations} bytes; at most {ANNOTATIONS_LIMIT} are allowed"),
+            });
+        }
+        for (key, value) in sorted(&template.labels) {
             check("key in template.labels", key, names::label_key_problem)?;
             check(&format!("template.labels[{}]", quoted(key)), value, names::label_value_problem)?;
         }
-        let mut environment: BTreeMap<String, String> = template.environment.into_iter().collect();
-        environment.extend(spec.environment);
-        for name in environment.keys() {
-            check("environment variable name", name, environment_name_problem)?;
+        if !template.agent_socket_path.is_empty() {
+            check("template.agent_socket_path", &template.agent_socket_path, socket_problem)?;
         }
+        check("spec.log_level", &spec.log_level, log_level_problem)?;
+        let environment = process::environment(template.environment, spec.environment)?;
+        let command = process::command(spec.command)?;
         let gpus =
             spec.resource_requirements.and_then(|requirements| requirements.gpu).map(|gpu| gpu.count.unwrap_or(1));
         if gpus == Some(0) {
             return Err(value_error("resource_requirements.gpu.count", "0", "must be at least 1"));
         }
 
-        Ok(Self {
+        let request = Self {
             id: sandbox.id,
             name: sandbox.name,
             workspace: sandbox.workspace,
             image: Some(template.image).filter(|image| !image.is_empty()),
+            agent_socket_path: Some(template.agent_socket_path).filter(|path| !path.is_empty()),
             labels: template.labels.into_iter().collect(),
             environment,
-            command: spec.command,
+            command,
             tty: spec.tty,
             log_level: Some(spec.log_level).filter(|level| !level.is_empty()),
             resources: Resources::typed(&template.resources.unwrap_or_default())?,
@@ -135,7 +178,20 @@ impl SandboxRequest {
             platform,
             driver,
             image_pull_secrets,
-        })
+        };
+        request.agent_resources().check_together()?;
+        Ok(request)
+    }
+
+    /// Requests and limits of the agent: the typed values first, then the platform's, then the GPUs, then the driver block's.
+    pub fn agent_resources(&self) -> Resources {
+        let mut resources = self.resources.clone();
+        resources.fill_from(&self.platform.resources);
+        if let Some(gpus) = self.gpus {
+            resources.limits.entry(GPU.to_owned()).or_insert_with(|| gpus.to_string());
+        }
+        resources.fill_from(&self.driver.agent_resources);
+        resources
     }
 }
 
@@ -176,21 +232,33 @@ fn value_error(field: &str, value: &str, problem: &str) -> InvalidRequest {
 
 /// A user-given value as messages show it: quoted, escaped, shortened.
 fn quoted(value: &str) -> String {
-    let mut shown: String = value.chars().take(QUOTED_LIMIT).collect();
-    if shown.len() < value.len() {
-        shown.push('…');
-    }
-    format!("{shown:?}")
+    format!("\"{}\"", shortened(value))
 }
 
-/// Why `name` is not a name of an environment variable in every Kubernetes version, or nothing if it is one.
-fn environment_name_problem(name: &str) -> Option<&'static str> {
-    let first_is_good = name.bytes().next().is_some_and(|byte| !byte.is_ascii_digit());
-    let all_are_good = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
-    if first_is_good && all_are_good {
-        return None;
+/// A user-given value without quotes: escaped and shortened.
+fn shortened(value: &str) -> String {
+    let mut shown: String = value.chars().take(QUOTED_LIMIT).flat_map(char::escape_debug).collect();
+    if value.chars().nth(QUOTED_LIMIT).is_some() {
+        shown.push('…');
     }
-    Some("must be letters, digits, '_', '-' and '.', and must not begin with a digit")
+    shown
+}
+
+/// In order, so that one request is always refused with the same words.
+fn sorted(map: &HashMap<String, String>) -> BTreeMap<&String, &String> {
+    map.iter().collect()
+}
+
+/// Why a path cannot be that of the agent's socket, or nothing if it can.
+fn socket_problem(path: &str) -> Option<&'static str> {
+    let is_good = path.len() > 1 && path.starts_with('/') && !path.contains(char::is_control);
+    (!is_good).then_some("must be an absolute path without control characters")
+}
+
+/// Why a text is no log level or filter, or nothing if it may be one; an empty one is allowed.
+fn log_level_problem(level: &str) -> Option<&'static str> {
+    let is_good = level.len() <= LOG_LEVEL_LIMIT && !level.contains(char::is_control);
+    (!is_good).then_some("must be no more than 256 bytes without control characters")
 }
 
 #[cfg(test)]

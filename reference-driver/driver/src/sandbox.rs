@@ -47,9 +47,16 @@ pub fn object(
         (names::SANDBOX_NAME_LABEL, &request.name),
         (names::SANDBOX_WORKSPACE_LABEL, &request.workspace),
     ];
-    let mut object = DynamicObject::new(&key.name, resource).within(&key.namespace).data(json!({
-        "spec": { "podTemplate": template.render(request) },
-    }));
+    let mut spec = json!({ "podTemplate": template.render(request) });
+    let claims = template.claims(request);
+    if !claims.is_empty() {
+        spec["volumeClaimTemplates"] = json!(claims);
+    }
+    // As upstream has it; a schema that does not know it prunes it.
+    if let Some(path) = &request.agent_socket_path {
+        spec["agentSocket"] = json!(path);
+    }
+    let mut object = DynamicObject::new(&key.name, resource).within(&key.namespace).data(json!({ "spec": spec }));
     object.metadata.labels = Some(labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into());
     object.metadata.annotations = Some(annotations.map(|(key, value)| (key.to_owned(), value.clone())).into());
     object

@@ -62,6 +62,7 @@ pub fn main() -> ExitCode {
     if let Err(error) = log::start(filter, told.arguments.log_format) {
         return refuse(&format!("invalid log level {filter:?}: {error}"));
     }
+    let check = told.arguments.check;
     let config = match told.resolve() {
         Ok(config) => config,
         Err(refusal) => return refuse(&refusal.to_string()),
@@ -70,13 +71,29 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return refuse(&format!("could not start the runtime: {error}")),
     };
-    match runtime.block_on(serve(config)) {
+    let outcome = if check { runtime.block_on(rehearse(config)) } else { runtime.block_on(serve(config)) };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// All of a start but serving: the cluster is found, and what the driver has to see of it is listed once.
+async fn rehearse(config: Config) -> Result<(), ServeError> {
+    let sandboxes = connect(&config).await?;
+    let feed = Arc::new(Feed::new());
+    let stop = CancellationToken::new();
+    let following = tokio::spawn(follow(Arc::clone(&feed), sandboxes, stop));
+    let listed = feed.subscribe(DEADLINE).await;
+    following.abort();
+    if listed.is_none() {
+        return Err(DriverError::Timeout { action: "list the sandboxes and their pods" }.into());
+    }
+    tracing::info!(workspaces = config.workspaces.as_str(), "could serve {}", sandproof_protocol::SERVICE);
+    Ok(())
 }
 
 async fn serve(config: Config) -> Result<(), ServeError> {

@@ -64,6 +64,7 @@ impl Driver {
     /// What a request says, and where its object will be.
     fn parse(&self, sandbox: Option<v1::DriverSandbox>) -> Result<(SandboxRequest, ObjectKey), DriverError> {
         let request = SandboxRequest::parse(sandbox, &self.config.faults)?;
+        self.template().check(&request)?;
         let key = self.sandboxes.layout().place(&request.workspace, &request.name)?;
         Ok((request, key))
     }

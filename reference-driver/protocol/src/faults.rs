@@ -21,19 +21,19 @@ pub const FAULTS: &[Fault] = &[
         name: "ignore-global-secrets",
         description: "the configured image pull secrets never reach a pod",
         promise: "a sandbox without an override pulls with the configured image pull secrets",
-        caught_by: &["PS-02", "PS-06", "PS-08", "PS-11", "PS-12", "PS-18", "PS-22"],
+        caught_by: &["PS-02", "PS-03", "PS-06", "PS-08", "PS-11", "PS-12", "PS-13", "PS-14", "PS-18", "PS-22", "PS-23"],
     },
     Fault {
         name: "merge-override",
         description: "a sandbox's own pull secrets are put behind the configured ones instead of replacing them",
         promise: "a sandbox's own pull secrets replace the configured ones",
-        caught_by: &["PS-05", "PS-06", "PS-07", "PS-08", "PS-18"],
+        caught_by: &["PS-05", "PS-06", "PS-07", "PS-08", "PS-18", "PS-21"],
     },
     Fault {
         name: "fall-back-to-global",
         description: "the configured pull secrets follow a sandbox's own as a last resort, and stand in for an empty list",
         promise: "a sandbox whose own pull secrets fail, or which asks for none, does not fall back to the configured ones",
-        caught_by: &["PS-05", "PS-06", "PS-07", "PS-08", "PS-18"],
+        caught_by: &["PS-05", "PS-06", "PS-07", "PS-08", "PS-18", "PS-21"],
     },
     Fault {
         name: "accept-malformed-override",
@@ -70,6 +70,60 @@ pub const FAULTS: &[Fault] = &[
         description: "a sandbox with an image volume is created without looking whether the cluster keeps image volumes",
         promise: "a cluster that drops image volumes silently is detected before a sandbox is created",
         caught_by: &["SL-05", "SL-20"],
+    },
+    Fault {
+        name: "accept-unknown-field",
+        description: "a key of a configuration block that the driver does not know is dropped without a word",
+        promise: "an unknown key of driver_config is refused at every level",
+        caught_by: &["OV-06", "OV-09"],
+    },
+    Fault {
+        name: "accept-malformed-resources",
+        description: "a resources_raw of a wrong shape is taken for absent",
+        promise: "malformed resources are refused before anything is created",
+        caught_by: &["OV-04", "OV-09"],
+    },
+    Fault {
+        name: "ignore-resources",
+        description: "requests and limits never reach the pod",
+        promise: "requests and limits of all places are merged and reach the pod",
+        caught_by: &["OV-04"],
+    },
+    Fault {
+        name: "ignore-placement",
+        description: "node selectors, tolerations and the priority class never reach the pod",
+        promise: "a sandbox runs where, and as urgently as, it asks for",
+        caught_by: &["OV-02", "OV-03", "OV-08"],
+    },
+    Fault {
+        name: "driver-block-first",
+        description: "driver_config goes before platform_config",
+        promise: "what both blocks give comes from platform_config",
+        caught_by: &["OV-01", "OV-02"],
+    },
+    Fault {
+        name: "ignore-host-users",
+        description: "a sandbox's own choice of a user namespace is dropped",
+        promise: "platform_config.host_users decides for its sandbox",
+        caught_by: &["OV-10"],
+    },
+    Fault {
+        name: "ignore-supervisor-image",
+        description: "every sandbox gets the configured supervisor image, whatever it asked for",
+        promise: "a sandbox's own supervisor image is used for it",
+        caught_by: &["SL-13", "SL-14"],
+    },
+    Fault {
+        name: "ignore-pull-policy",
+        description: "pull policies never reach the pod",
+        promise: "an image has the pull policy that was asked for",
+        caught_by: &["SL-14"],
+    },
+    Fault {
+        name: "writable-claim",
+        description: "the agent's mounts of claims are writable, whatever was asked for",
+        promise: "a claim is mounted read-only unless asked for otherwise",
+        caught_by: &["OV-05"],
     },
 ];
 

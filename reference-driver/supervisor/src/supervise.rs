@@ -58,7 +58,8 @@ async fn run(work_directory: Option<&Path>) -> Result<ExitCode, String> {
     }
 }
 
-fn listen(kind: SignalKind) -> Result<Signal, String> {
+/// Awaits a signal from now on.
+pub(crate) fn listen(kind: SignalKind) -> Result<Signal, String> {
     signal(kind).map_err(|error| format!("could not await signals: {error}"))
 }
 

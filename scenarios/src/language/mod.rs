@@ -6,6 +6,7 @@
 
 mod agent_sandbox;
 mod check;
+mod cluster_objects;
 mod period;
 mod request;
 mod scenario;
@@ -15,8 +16,9 @@ mod step_fields;
 pub use agent_sandbox::{ChangeStep, ControllerState, InstallationStep, ReadStep, SandboxVersion, StoreStep};
 pub(crate) use check::Plain;
 pub use check::{Check, Matcher};
+pub use cluster_objects::{RightsStep, ServiceAccountStep, VolumeStep};
 pub use period::{ParsePeriodError, Period};
-pub use request::{CaseRequests, SandboxRequest, Submission};
+pub use request::{CaseRequests, SandboxRequest, Submission, TypedResources};
 pub use scenario::{Applies, Parameters, Scenario, ScenarioFile, ScenarioInstance, Unsupported};
 pub use step::{
     AwaitStep, CapabilitiesStep, DeleteStep, DriverStep, EventsStep, GetStep, ImageStep, InspectStep, ListStep,

@@ -28,6 +28,18 @@ pub struct SandboxRequest {
     /// Environment variables of the sandbox.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub environment: BTreeMap<String, String>,
+    /// Labels of its pod.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Its main process; without it the supervisor idles.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
+    /// Typed requests and limits of the agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<TypedResources>,
+    /// How many GPUs it asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpus: Option<u32>,
     /// `template.platform_config`, any JSON; `${image.NAME}` in a string becomes the image's reference.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform_config: Option<Value>,
@@ -37,6 +49,24 @@ pub struct SandboxRequest {
     /// The workspace; without it `default`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workspace: Option<String>,
+}
+
+/// `template.resources`: quantities as Kubernetes writes them; what is not given is sent empty.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TypedResources {
+    /// What is reserved of a processor.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub cpu_request: String,
+    /// What may be used of a processor.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub cpu_limit: String,
+    /// What is reserved of the memory.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub memory_request: String,
+    /// What may be used of the memory.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub memory_limit: String,
 }
 
 /// Requests by the name of their case, in the order they are sent.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Period;
 use super::agent_sandbox::{ChangeStep, InstallationStep, ReadStep, StoreStep};
+use super::cluster_objects::{RightsStep, ServiceAccountStep, VolumeStep};
 use super::request::{CaseRequests, SandboxRequest, Submission};
 use super::step_fields::{
     AwaitUntil, DriverExpectation, EventGoal, ImageAccess, ImageContent, PullSecretsAs, RegistryKind, SchemaLack,
@@ -66,6 +67,12 @@ pub enum Step {
     Preload(PreloadStep),
     /// Takes a part out of the schema of the Sandbox until the scenario ends; for scenarios that run `alone`.
     Schema(SchemaStep),
+    /// Makes a volume on the node, and a claim for it.
+    Volume(VolumeStep),
+    /// Asks what the driver's service account may do.
+    Rights(RightsStep),
+    /// Gives the service account of the sandboxes pull secrets of its own.
+    ServiceAccount(ServiceAccountStep),
 }
 
 /// Fields of `image`. Observes `{reference, repository, digest}`, by default under the image's name.
@@ -379,10 +386,14 @@ impl Step {
             Self::Render(_) => "render",
             Self::Preload(_) => "preload",
             Self::Schema(_) => "schema",
+            Self::Volume(_) => "volume",
+            Self::Rights(_) => "rights",
+            Self::ServiceAccount(_) => "serviceAccount",
         }
     }
 
-    /// The name under which its observation is kept: `as`; without it the image's or the secret's own name, else the verb.
+    /// The name under which its observation is kept: `as`; without it the own name of an image, a
+    /// secret or a volume, else the verb.
     pub fn observation(&self) -> &str {
         let (given, default) = match self {
             Self::Image(step) => (&step.observe_as, step.name.as_str()),
@@ -407,6 +418,9 @@ impl Step {
             Self::Render(step) => (&step.observe_as, self.verb()),
             Self::Preload(step) => (&step.observe_as, self.verb()),
             Self::Schema(step) => (&step.observe_as, self.verb()),
+            Self::Volume(step) => (&step.observe_as, step.name.as_str()),
+            Self::Rights(step) => (&step.observe_as, self.verb()),
+            Self::ServiceAccount(step) => (&step.observe_as, self.verb()),
         };
         given.as_deref().unwrap_or(default)
     }

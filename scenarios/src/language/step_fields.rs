@@ -123,8 +123,13 @@ pub enum SchemaLack {
 pub enum EventGoal {
     /// A deleted event of this sandbox.
     Deleted(String),
-    /// Any event of the state of this sandbox.
-    Sandbox(String),
+    /// An event of the state of this sandbox.
+    Sandbox {
+        /// The sandbox.
+        sandbox: String,
+        /// A regular expression on `TYPE=STATUS reason: message` of one of its conditions; without it any state fits.
+        matches: Option<String>,
+    },
     /// An event of this sandbox with the condition Ready=True.
     Ready(String),
     /// A platform event of this sandbox.
@@ -140,14 +145,15 @@ impl EventGoal {
     /// The sandbox it is about.
     pub fn sandbox(&self) -> &str {
         match self {
-            Self::Deleted(sandbox) | Self::Sandbox(sandbox) | Self::Ready(sandbox) | Self::Platform { sandbox, .. } => {
-                sandbox
-            }
+            Self::Deleted(sandbox)
+            | Self::Sandbox { sandbox, .. }
+            | Self::Ready(sandbox)
+            | Self::Platform { sandbox, .. } => sandbox,
         }
     }
 }
 
-/// What ends an `events` step: exactly one of the four, `matches` only beside `platform`.
+/// What ends an `events` step: exactly one of the four, `matches` only beside `platform` and `sandbox`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "EventGoal")]
@@ -155,7 +161,7 @@ struct EventGoalFields {
     /// A sandbox whose deleted event ends the wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     deleted: Option<String>,
-    /// A sandbox any state of which ends the wait.
+    /// A sandbox a state of which ends the wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sandbox: Option<String>,
     /// A sandbox whose condition Ready=True ends the wait.
@@ -165,6 +171,7 @@ struct EventGoalFields {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     platform: Option<String>,
     /// With `platform`: a regular expression on `reason: message` of the event.
+    /// With `sandbox`: one on `TYPE=STATUS reason: message` of a condition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     matches: Option<String>,
 }
@@ -174,11 +181,11 @@ impl<'de> Deserialize<'de> for EventGoal {
         let fields = EventGoalFields::deserialize(deserializer)?;
         match (fields.deleted, fields.sandbox, fields.ready, fields.platform, fields.matches) {
             (Some(sandbox), None, None, None, None) => Ok(Self::Deleted(sandbox)),
-            (None, Some(sandbox), None, None, None) => Ok(Self::Sandbox(sandbox)),
+            (None, Some(sandbox), None, None, matches) => Ok(Self::Sandbox { sandbox, matches }),
             (None, None, Some(sandbox), None, None) => Ok(Self::Ready(sandbox)),
             (None, None, None, Some(sandbox), matches) => Ok(Self::Platform { sandbox, matches }),
             _ => Err(de::Error::custom(
-                "`until` takes exactly one of `deleted`, `sandbox`, `ready` and `platform`, and `matches` only beside `platform`",
+                "`until` takes exactly one of `deleted`, `sandbox`, `ready` and `platform`, and `matches` only beside `platform` and `sandbox`",
             )),
         }
     }
@@ -189,7 +196,9 @@ impl Serialize for EventGoal {
         let sandbox = Some(self.sandbox().to_owned());
         let fields = match self {
             Self::Deleted(_) => EventGoalFields { deleted: sandbox, ..Default::default() },
-            Self::Sandbox(_) => EventGoalFields { sandbox, ..Default::default() },
+            Self::Sandbox { matches, .. } => {
+                EventGoalFields { sandbox, matches: matches.clone(), ..Default::default() }
+            }
             Self::Ready(_) => EventGoalFields { ready: sandbox, ..Default::default() },
             Self::Platform { matches, .. } => {
                 EventGoalFields { platform: sandbox, matches: matches.clone(), ..Default::default() }

@@ -140,6 +140,9 @@ fn observed_fields(step: &Step) -> &'static [&'static str] {
         Step::Render(_) => &["ok", "sideload", "message"],
         Step::Preload(_) => &["image"],
         Step::Schema(_) => &["pruned"],
+        Step::Volume(_) => &["name", "storageClass", "claim"],
+        Step::Rights(_) => &["sandboxes", "elsewhere", "cluster"],
+        Step::ServiceAccount(_) => &["name"],
     }
 }
 

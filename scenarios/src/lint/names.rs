@@ -33,6 +33,7 @@ pub(super) fn steps<'a>(
         observed: BTreeMap::new(),
         images: BTreeMap::new(),
         secrets: secrets.collect(),
+        volumes: BTreeSet::new(),
         sandboxes: BTreeSet::new(),
         watches: BTreeSet::new(),
         driver: None,
@@ -51,6 +52,7 @@ struct Names<'a, 'e> {
     images: BTreeMap<&'a str, ImageContent>,
     /// All secrets of the scenario: the driver may be told of one that is created later.
     secrets: BTreeSet<&'a str>,
+    volumes: BTreeSet<&'a str>,
     sandboxes: BTreeSet<&'a str>,
     watches: BTreeSet<&'a str>,
     driver: Option<DriverExpectation>,
@@ -76,6 +78,17 @@ impl<'a> Names<'a, '_> {
             }
             Step::Preload(step) => self.image(&step.image, None, &field(at, "image")),
             Step::Schema(_) => self.needs_to_be_alone(at),
+            Step::Volume(volume) => {
+                self.volumes.insert(&volume.name);
+            }
+            Step::Rights(_) => self.needs_driver(at),
+            Step::ServiceAccount(account) => {
+                for (position, name) in account.pull_secrets.iter().enumerate() {
+                    let mut at = field(at, "pullSecrets");
+                    at.push(position.into());
+                    self.secret(name, &at);
+                }
+            }
             Step::Driver(driver) => self.driver(driver, at),
             Step::Validate(submit) | Step::Create(submit) => {
                 self.needs_driver(at);
@@ -268,7 +281,8 @@ impl<'a> Names<'a, '_> {
         let Some(goal) = &events.until else { return };
         let at = field(at, "until");
         self.sandbox(goal.sandbox(), &at);
-        if let EventGoal::Platform { matches: Some(pattern), .. } = goal
+        if let EventGoal::Platform { matches: Some(pattern), .. } | EventGoal::Sandbox { matches: Some(pattern), .. } =
+            goal
             && let Err(error) = Regex::new(pattern)
         {
             self.errors.push(super::checks::pattern_error(self.document, &error, &field(&at, "matches")));

@@ -15,6 +15,15 @@ const FAULTS: &[&str] = &[
     "writable-mount",
     "sideload-always-init",
     "accept-silent-drop",
+    "accept-unknown-field",
+    "accept-malformed-resources",
+    "ignore-resources",
+    "ignore-placement",
+    "driver-block-first",
+    "ignore-host-users",
+    "ignore-supervisor-image",
+    "ignore-pull-policy",
+    "writable-claim",
 ];
 
 fn shipped() -> Suite {

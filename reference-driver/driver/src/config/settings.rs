@@ -141,7 +141,7 @@ pub(crate) struct Settings {
     #[arg(long, env = "OPENSHELL_K8S_SANDBOX_GID", value_name = "GID")]
     pub(crate) sandbox_gid: Option<u32>,
 
-    /// Size of the claim for a sandbox's workspace [default: 2Gi]
+    /// Size of the claim for a sandbox's workspace; 0 means none, and then it works in its container [default: 0]
     #[arg(long, env = "OPENSHELL_K8S_WORKSPACE_DEFAULT_STORAGE_SIZE", value_name = "QUANTITY")]
     pub(crate) workspace_default_storage_size: Option<String>,
 

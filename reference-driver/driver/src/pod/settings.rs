@@ -8,8 +8,10 @@ use crate::config::{ConfigError, check};
 use crate::names;
 use crate::quantity::{self, Quantity};
 
-/// The size of a sandbox's workspace volume (upstream's default).
-pub const DEFAULT_WORKSPACE_SIZE: &str = "2Gi";
+/// The size of a sandbox's workspace volume: no volume.
+///
+/// Upstream's default is 2Gi. A cluster that cannot provide volumes by itself would never run a sandbox with it.
+pub const DEFAULT_WORKSPACE_SIZE: &str = "0";
 /// The user and group of the network container in the sidecar topology (upstream's default).
 pub const DEFAULT_PROXY_ID: u32 = 1337;
 /// The smallest user of the network container (upstream's rule).
@@ -110,7 +112,7 @@ pub struct ProxyCredentials {
 impl Default for PodSettings {
     fn default() -> Self {
         Self {
-            workspace: Some(WorkspaceVolume { size: DEFAULT_WORKSPACE_SIZE.to_owned(), storage_class: None }),
+            workspace: None,
             topology: Topology::default(),
             sidecar: Sidecar::default(),
             user_namespaces: false,

@@ -1,16 +1,62 @@
 use rstest::rstest;
 use serde_json::{Value, json};
 
+use super::settings::{AppArmorProfile, PodSettings, ProxyCredentials, Sidecar, UpstreamProxy, WorkspaceVolume};
 use super::*;
-use crate::request::{DriverConfig, PlatformConfig};
+use crate::request::{ClaimMount, ClaimVolume, DriverConfig, PlatformConfig, Resources};
 
+mod overrides;
+
+/// A configuration without a workspace volume, so that a test says it where it is about one.
 pub(crate) fn defaults() -> SandboxDefaults {
     SandboxDefaults {
         namespace: "sandboxes".to_owned(),
         image: "r.example/agent:1".to_owned(),
         supervisor_image: "r.example/supervisor:1".to_owned(),
+        pod: PodSettings { workspace: None, ..PodSettings::default() },
         ..SandboxDefaults::default()
     }
+}
+
+/// A configuration in which everything is set.
+pub(crate) fn full_defaults() -> SandboxDefaults {
+    SandboxDefaults {
+        image_pull_policy: Some(PullPolicy::Always),
+        image_pull_secrets: names(&["one", "two"]),
+        supervisor_image_pull_policy: Some(PullPolicy::IfNotPresent),
+        grpc_endpoint: Some("http://gateway.example:8080".to_owned()),
+        pod: PodSettings {
+            workspace: Some(WorkspaceVolume { size: "2Gi".to_owned(), storage_class: Some("fast".to_owned()) }),
+            topology: Topology::Combined,
+            sidecar: Sidecar { proxy_id: 2000, process_binary_aware: false },
+            user_namespaces: true,
+            app_armor: Some(AppArmorProfile::Localhost("sandbox".to_owned())),
+            token_seconds: 600,
+            client_tls_secret: Some("sandbox-tls".to_owned()),
+            host_gateway: Some([10, 0, 0, 1].into()),
+            proxy: Some(UpstreamProxy {
+                url: "http://proxy.example:3128".to_owned(),
+                no_proxy: Some("localhost,.cluster.local".to_owned()),
+                credentials: Some(ProxyCredentials { secret: "proxy".to_owned(), key: "credentials".to_owned() }),
+                allow_insecure: true,
+                connect_by_hostname: true,
+            }),
+            spiffe_socket: Some("/spiffe-workload-api/spire-agent.sock".to_owned()),
+        },
+        runtime_class_name: Some("kata".to_owned()),
+        ..defaults()
+    }
+}
+
+/// The same with the network in a container of its own.
+pub(crate) fn beside_a_network_container(defaults: SandboxDefaults) -> SandboxDefaults {
+    SandboxDefaults { pod: PodSettings { topology: Topology::Sidecar, ..defaults.pod }, ..defaults }
+}
+
+/// The same with a workspace volume of that size.
+fn with_workspace(size: &str, defaults: SandboxDefaults) -> SandboxDefaults {
+    let workspace = Some(WorkspaceVolume { size: size.to_owned(), storage_class: None });
+    SandboxDefaults { pod: PodSettings { workspace, ..defaults.pod }, ..defaults }
 }
 
 pub(crate) fn request() -> SandboxRequest {
@@ -22,153 +68,196 @@ pub(crate) fn request() -> SandboxRequest {
     }
 }
 
+/// The pod template, which must be one that the API server takes.
 fn render(defaults: &SandboxDefaults, request: &SandboxRequest) -> Value {
-    Template { defaults, gateway_id: "openshell", faults: &Faults::none() }.render(request)
+    let faults = Faults::none();
+    let template = Template { defaults, gateway_id: "openshell", faults: &faults };
+    let pod = template.render(request);
+    assert_eq!(validity::problems(&pod, &template.claims(request)), Vec::<String>::new());
+    pod
+}
+
+fn claims(defaults: &SandboxDefaults, request: &SandboxRequest) -> Vec<Value> {
+    Template { defaults, gateway_id: "openshell", faults: &Faults::none() }.claims(request)
 }
 
 fn names(list: &[&str]) -> Vec<String> {
     list.iter().map(|name| (*name).to_owned()).collect()
 }
 
-fn pull_secrets(pod: &Value) -> Value {
-    pod["spec"].get("imagePullSecrets").cloned().unwrap_or(Value::Null)
-}
-
-#[rstest]
-#[case::image_volume(SideloadMethod::ImageVolume)]
-#[case::init_container(SideloadMethod::InitContainer)]
-fn plain(#[case] sideload: SideloadMethod) {
-    let pod = render(&SandboxDefaults { sideload, ..defaults() }, &request());
-    insta::assert_json_snapshot!(format!("plain-{sideload}"), pod);
-}
-
-#[rstest]
-#[case::image_volume(SideloadMethod::ImageVolume)]
-#[case::init_container(SideloadMethod::InitContainer)]
-fn with_everything_configured(#[case] sideload: SideloadMethod) {
-    let defaults = SandboxDefaults {
-        sideload,
-        image_pull_policy: Some(PullPolicy::Always),
-        image_pull_secrets: names(&["one", "two"]),
-        supervisor_image_pull_policy: Some(PullPolicy::IfNotPresent),
-        grpc_endpoint: Some("http://gateway.example:8080".to_owned()),
-        runtime_class_name: Some("kata".to_owned()),
-        ..defaults()
-    };
-    insta::assert_json_snapshot!(format!("configured-{sideload}"), render(&defaults, &request()));
-}
-
-#[rstest]
-#[case::image_volume(SideloadMethod::ImageVolume)]
-#[case::init_container(SideloadMethod::InitContainer)]
-fn with_everything_overridden(#[case] sideload: SideloadMethod) {
-    let configured = match sideload {
-        SideloadMethod::ImageVolume => SideloadMethod::InitContainer,
-        SideloadMethod::InitContainer => SideloadMethod::ImageVolume,
-    };
-    let defaults = SandboxDefaults { sideload: configured, image_pull_secrets: names(&["global"]), ..defaults() };
-    let resources = |cpu: &str| Resources {
-        requests: [("cpu".to_owned(), cpu.to_owned())].into(),
-        limits: [("memory".to_owned(), "1Gi".to_owned())].into(),
-    };
-    let request = SandboxRequest {
-        image: Some("r.example/mine:2".to_owned()),
-        labels: [("team".to_owned(), "blue".to_owned())].into(),
-        environment: [("A".to_owned(), "1".to_owned()), ("OPENSHELL_SANDBOX_ID".to_owned(), "forged".to_owned())]
-            .into(),
-        command: names(&["/bin/bash", "-l"]),
-        tty: true,
-        log_level: Some("debug".to_owned()),
-        gpus: Some(2),
-        image_pull_secrets: Some(names(&["own"])),
-        platform: PlatformConfig {
-            runtime_class_name: Some("gvisor".to_owned()),
-            annotations: [("note".to_owned(), "x".to_owned())].into(),
-            host_users: Some(false),
-            resources: resources("100m"),
-            node_selector: [("zone".to_owned(), "a".to_owned())].into(),
-            tolerations: vec![json!({ "key": "first", "operator": "Exists" })],
-            image_pull_secrets: None,
-        },
+/// A request with a claim of the user at a path.
+fn with_claim(path: &str) -> SandboxRequest {
+    SandboxRequest {
         driver: DriverConfig {
-            node_selector: [("zone".to_owned(), "b".to_owned()), ("disk".to_owned(), "ssd".to_owned())].into(),
-            runtime_class_name: Some("kata".to_owned()),
-            tolerations: vec![json!({ "key": "second", "operator": "Exists" })],
-            priority_class_name: Some("high".to_owned()),
-            agent_resources: resources("900m"),
-            sideload: Some(sideload),
-            supervisor_image: Some("r.example/other-supervisor:3".to_owned()),
-            supervisor_image_pull_policy: Some(PullPolicy::Never),
-            image_pull_secrets: None,
+            volumes: vec![ClaimVolume { name: "data".to_owned(), claim_name: "my.claim".to_owned(), read_only: false }],
+            mounts: vec![ClaimMount {
+                name: "data".to_owned(),
+                mount_path: path.to_owned(),
+                sub_path: Some("part/one".to_owned()),
+                read_only: false,
+            }],
+            ..DriverConfig::default()
         },
         ..request()
+    }
+}
+
+const METHODS: [SideloadMethod; 2] = [SideloadMethod::ImageVolume, SideloadMethod::InitContainer];
+
+#[test]
+fn plain() {
+    for sideload in METHODS {
+        let pod = render(&SandboxDefaults { sideload, ..defaults() }, &request());
+        insta::assert_json_snapshot!(format!("plain-{sideload}"), pod);
+    }
+}
+
+#[test]
+fn with_everything_configured() {
+    for sideload in METHODS {
+        let pod = render(&SandboxDefaults { sideload, ..full_defaults() }, &request());
+        insta::assert_json_snapshot!(format!("configured-{sideload}"), pod);
+    }
+}
+
+#[test]
+fn with_a_network_container() {
+    for sideload in METHODS {
+        let defaults = beside_a_network_container(SandboxDefaults { sideload, ..defaults() });
+        insta::assert_json_snapshot!(format!("sidecar-{sideload}"), render(&defaults, &request()));
+    }
+}
+
+#[test]
+fn with_a_network_container_and_everything_configured() {
+    let defaults =
+        beside_a_network_container(SandboxDefaults { sideload: SideloadMethod::InitContainer, ..full_defaults() });
+    insta::assert_json_snapshot!("sidecar-configured", render(&defaults, &request()));
+}
+
+#[test]
+fn the_agent_beside_a_network_container_has_no_rights_and_no_credentials() {
+    let defaults = beside_a_network_container(full_defaults());
+    let pod = render(&defaults, &request());
+    let agent = &pod["spec"]["containers"][0];
+    assert_eq!(agent["securityContext"]["capabilities"], json!({ "drop": ["ALL"] }));
+    let shown = agent.to_string();
+    for credential in ["openshell-sa-token", "openshell-client-tls", "OPENSHELL_K8S_SA_TOKEN_FILE", "proxy"] {
+        assert!(!shown.contains(credential), "{credential}");
+    }
+}
+
+#[test]
+fn the_workspace_is_claimed_and_filled_from_the_agent_image() {
+    let defaults = SandboxDefaults {
+        image_pull_policy: Some(PullPolicy::Never),
+        sideload: SideloadMethod::InitContainer,
+        ..with_workspace("2Gi", defaults())
     };
-    insta::assert_json_snapshot!(format!("overridden-{sideload}"), render(&defaults, &request));
+    insta::assert_json_snapshot!("workspace", render(&defaults, &request()));
+    insta::assert_json_snapshot!(claims(&defaults, &request()), @r#"
+    [
+      {
+        "metadata": {
+          "name": "workspace"
+        },
+        "spec": {
+          "accessModes": [
+            "ReadWriteOnce"
+          ],
+          "resources": {
+            "requests": {
+              "storage": "2Gi"
+            }
+          }
+        }
+      }
+    ]
+    "#);
 }
 
 #[rstest]
-#[case::nothing_anywhere(&[], None, json!(null))]
-#[case::configured(&["a", "b"], None, json!([{ "name": "a" }, { "name": "b" }]))]
-#[case::replaced(&["a"], Some(&["b"][..]), json!([{ "name": "b" }]))]
-#[case::explicitly_none(&["a"], Some(&[][..]), json!(null))]
-#[case::only_own(&[], Some(&["b"][..]), json!([{ "name": "b" }]))]
-fn the_override_replaces_and_never_merges(
-    #[case] configured: &[&str],
-    #[case] own: Option<&[&str]>,
-    #[case] expected: Value,
+#[case::no_volume(defaults(), request(), false)]
+#[case::no_mount(with_workspace("1Gi", defaults()), request(), true)]
+#[case::elsewhere(with_workspace("1Gi", defaults()), with_claim("/data"), true)]
+#[case::beside(with_workspace("1Gi", defaults()), with_claim("/sandbox-data"), true)]
+#[case::the_workspace(with_workspace("1Gi", defaults()), with_claim("/sandbox"), false)]
+#[case::in_the_workspace(with_workspace("1Gi", defaults()), with_claim("/sandbox/data"), false)]
+fn a_mount_in_the_workspace_takes_its_place(
+    #[case] defaults: SandboxDefaults,
+    #[case] request: SandboxRequest,
+    #[case] claimed: bool,
 ) {
-    let defaults = SandboxDefaults { image_pull_secrets: names(configured), ..defaults() };
-    let request = SandboxRequest { image_pull_secrets: own.map(names), ..request() };
-    assert_eq!(pull_secrets(&render(&defaults, &request)), expected);
+    let pod = render(&defaults, &request);
+    assert_eq!(claims(&defaults, &request).len(), usize::from(claimed));
+    let shown = pod.to_string();
+    assert_eq!(shown.contains(WORKSPACE_CONTAINER), claimed);
+    assert_eq!(pod["spec"].get("securityContext").is_some(), claimed);
 }
 
 #[test]
 fn both_methods_give_the_agent_the_same_command_mount_and_environment() {
-    let agent = |sideload| {
-        let pod = render(&SandboxDefaults { sideload, ..defaults() }, &request());
-        pod["spec"]["containers"][0].clone()
-    };
-    assert_eq!(agent(SideloadMethod::ImageVolume), agent(SideloadMethod::InitContainer));
+    for defaults in [defaults(), full_defaults(), beside_a_network_container(full_defaults())] {
+        let agent = |sideload| {
+            let pod = render(&SandboxDefaults { sideload, ..defaults.clone() }, &with_claim("/data"));
+            pod["spec"]["containers"].clone()
+        };
+        assert_eq!(agent(SideloadMethod::ImageVolume), agent(SideloadMethod::InitContainer));
+    }
 }
 
-#[cfg(feature = "faults")]
-mod faults {
-    use super::*;
+#[test]
+fn the_init_containers_run_in_upstreams_order() {
+    let defaults = SandboxDefaults {
+        sideload: SideloadMethod::InitContainer,
+        ..beside_a_network_container(with_workspace("1Gi", defaults()))
+    };
+    let pod = render(&defaults, &request());
+    let order: Vec<&str> = pod["spec"]["initContainers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|container| container["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(order, [INSTALL_CONTAINER, NETWORK_INIT_CONTAINER, WORKSPACE_CONTAINER]);
+}
 
-    fn render_with(fault: &str, defaults: &SandboxDefaults, request: &SandboxRequest) -> Value {
-        let faults = Faults::named([fault]).unwrap();
-        Template { defaults, gateway_id: "openshell", faults: &faults }.render(request)
-    }
+#[rstest]
+#[case::mine("/spiffe-workload-api/mine", "/spiffe-workload-api")]
+#[case::socket("/run/openshell-ssh", "/run/openshell-ssh")]
+#[case::around("/spiffe-workload-api", "/spiffe-workload-api")]
+fn a_mount_must_not_meet_what_this_driver_was_configured_to_mount(#[case] path: &str, #[case] directory: &str) {
+    let defaults = SandboxDefaults { ssh_socket_path: "/run/openshell-ssh/socket".to_owned(), ..full_defaults() };
+    let faults = Faults::none();
+    let template = Template { defaults: &defaults, gateway_id: "openshell", faults: &faults };
+    let error = template.check(&with_claim(path)).unwrap_err().to_string();
+    assert!(
+        error.starts_with("invalid kubernetes driver_config: containers.agent.volume_mounts[0].mount_path"),
+        "{error}"
+    );
+    assert!(error.contains(directory), "{error}");
+    assert_eq!(template.check(&with_claim("/data")), Ok(()));
+}
 
-    #[rstest]
-    #[case::ignored("ignore-global-secrets", None, json!(null))]
-    #[case::merged("merge-override", Some(&["own"][..]), json!([{ "name": "global" }, { "name": "own" }]))]
-    #[case::falls_back("fall-back-to-global", Some(&["own"][..]), json!([{ "name": "own" }, { "name": "global" }]))]
-    #[case::falls_back_from_none("fall-back-to-global", Some(&[][..]), json!([{ "name": "global" }]))]
-    fn faults_of_pull_secrets(#[case] fault: &str, #[case] own: Option<&[&str]>, #[case] expected: Value) {
-        let defaults = SandboxDefaults { image_pull_secrets: names(&["global"]), ..defaults() };
-        let request = SandboxRequest { image_pull_secrets: own.map(names), ..request() };
-        assert_eq!(pull_secrets(&render_with(fault, &defaults, &request)), expected);
-    }
+#[test]
+fn a_template_that_does_not_fit_into_the_store_is_refused() {
+    let defaults = defaults();
+    let faults = Faults::none();
+    let template = Template { defaults: &defaults, gateway_id: "openshell", faults: &faults };
+    let labels = (0..20_000).map(|number| (format!("key-{number}"), "x".repeat(30))).collect();
+    let error = template.check(&SandboxRequest { labels, ..request() }).unwrap_err().to_string();
+    assert!(error.contains("fit into Kubernetes' store"), "{error}");
+}
 
-    #[test]
-    fn the_mount_becomes_writable() {
-        let defaults = SandboxDefaults { sideload: SideloadMethod::InitContainer, ..defaults() };
-        let pod = render_with("writable-mount", &defaults, &request());
-        assert_eq!(pod["spec"]["containers"][0]["volumeMounts"][0]["readOnly"], false);
+#[test]
+fn every_reserved_name_and_directory_is_used_or_held_for_use() {
+    let defaults = beside_a_network_container(full_defaults());
+    let pod = render(&defaults, &request());
+    let volumes = pod["spec"]["volumes"].as_array().unwrap();
+    for volume in volumes {
+        let name = volume["name"].as_str().unwrap();
+        assert!(RESERVED_VOLUMES.contains(&name), "{name}");
     }
-
-    #[test]
-    fn every_pod_gets_the_init_container() {
-        let pod = render_with("sideload-always-init", &defaults(), &request());
-        assert_eq!(pod["spec"]["initContainers"][0]["name"], INSTALL_CONTAINER);
-    }
-
-    #[test]
-    fn every_fault_of_the_catalogue_is_known_and_others_are_not() {
-        for fault in sandproof_protocol::faults::FAULTS {
-            assert!(Faults::named([fault.name]).is_ok());
-        }
-        assert_eq!(Faults::named(["nonsense"]).unwrap_err(), "nonsense");
-    }
+    // The workspace's is added by the controller.
+    assert_eq!(volumes.len() + 1, RESERVED_VOLUMES.len());
 }

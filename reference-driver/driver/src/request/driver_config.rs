@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::fields::{Fields, Section, kind_of};
-use super::{InvalidRequest, Resources, pull_secrets, quoted};
+use super::fields::{Fields, Section};
+use super::volumes::{self, ClaimMount, ClaimVolume};
+use super::{InvalidRequest, Resources, pull_secrets, shortened, tolerations};
 use crate::config::{PullPolicy, SideloadMethod};
 use crate::faults::Faults;
 use crate::image_reference::reference_problem;
 use crate::names;
+
+/// The largest driver block, in bytes of JSON without blanks (the gateway's own limit).
+pub const MAXIMUM_DRIVER_CONFIG: usize = 65_536;
 
 /// The driver block of a request.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -26,6 +30,10 @@ pub struct DriverConfig {
     pub image_pull_secrets: Option<Vec<String>>,
     /// Requests and limits of the agent; all others go before them.
     pub agent_resources: Resources,
+    /// Claims that are volumes of the pod.
+    pub volumes: Vec<ClaimVolume>,
+    /// Where the agent sees them.
+    pub mounts: Vec<ClaimMount>,
     /// How the supervisor gets into this pod; none means the driver's default.
     pub sideload: Option<SideloadMethod>,
     /// The image the supervisor comes from; none means the driver's default.
@@ -37,10 +45,20 @@ pub struct DriverConfig {
 impl DriverConfig {
     /// Parses the block; an unknown key is refused at every level.
     pub(super) fn parse(object: &Map<String, Value>, faults: &Faults) -> Result<Self, InvalidRequest> {
-        let fields = Fields::root(Section::Driver, object);
+        let length = json_length(object);
+        if length > MAXIMUM_DRIVER_CONFIG {
+            return Err(InvalidRequest::Config {
+                section: Section::Driver,
+                problem: format!(
+                    "template.driver_config has {length} bytes as JSON; at most {MAXIMUM_DRIVER_CONFIG} are allowed"
+                ),
+            });
+        }
+        let fields = Fields::root(Section::Driver, object, faults);
         fields.only(&[
             "pod",
             "containers",
+            "volumes",
             "supervisor_sideload_method",
             "supervisor_image",
             "supervisor_image_pull_policy",
@@ -56,57 +74,52 @@ impl DriverConfig {
                 }
                 PullPolicy::parse("supervisor image pull policy", text).map_err(|error| error.to_string())
             })?,
+            volumes: volumes::volumes(&fields)?,
             ..Self::default()
         };
         if let Some(pod) = fields.object("pod")? {
-            config.take_pod(&pod, faults)?;
+            config.take_pod(&pod)?;
         }
         if let Some(containers) = fields.object("containers")? {
             containers.only(&["agent"])?;
             if let Some(agent) = containers.object("agent")? {
-                agent.only(&["resources"])?;
+                agent.only(&["resources", "volume_mounts"])?;
                 config.agent_resources = Resources::parse(&agent, "resources")?;
+                config.mounts = volumes::mounts(&agent, &config.volumes)?;
             }
         }
         Ok(config)
     }
 
-    fn take_pod(&mut self, pod: &Fields<'_>, faults: &Faults) -> Result<(), InvalidRequest> {
+    fn take_pod(&mut self, pod: &Fields<'_>) -> Result<(), InvalidRequest> {
         pod.only(&["node_selector", "runtime_class_name", "tolerations", "priority_class_name", "image_pull_secrets"])?;
         self.node_selector = pod.text_map("node_selector", names::label_key_problem, names::label_value_problem)?;
         self.runtime_class_name = pod.checked_text("runtime_class_name", names::subdomain_problem)?;
-        self.tolerations = tolerations(pod)?;
+        self.tolerations = tolerations::parse(pod)?;
         self.priority_class_name = pod.checked_text("priority_class_name", names::subdomain_problem)?;
-        self.image_pull_secrets = pull_secrets::parse(pod, faults)?;
+        self.image_pull_secrets = pull_secrets::parse(pod)?;
         Ok(())
     }
 }
 
-/// The tolerations under the key of that name, in Kubernetes' form.
-pub(super) fn tolerations(fields: &Fields<'_>) -> Result<Vec<Value>, InvalidRequest> {
-    let list = fields.list("tolerations", "a list of objects")?.unwrap_or_default();
-    for (index, toleration) in list.iter().enumerate() {
-        if let Some(problem) = toleration_problem(toleration) {
-            return Err(fields.invalid(&format!("tolerations[{index}]"), problem));
+/// How long the block is as JSON, counted without making it.
+fn json_length(object: &Map<String, Value>) -> usize {
+    struct Count(usize);
+
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
         }
     }
-    Ok(list.to_vec())
-}
 
-fn toleration_problem(toleration: &Value) -> Option<String> {
-    let Some(object) = toleration.as_object() else {
-        return Some(format!("expected an object, found {}", kind_of(toleration)));
-    };
-    object.iter().find_map(|(key, value)| match key.as_str() {
-        "key" | "operator" | "value" | "effect" if value.is_string() => None,
-        "tolerationSeconds" if value.is_i64() => None,
-        "key" | "operator" | "value" | "effect" => Some(format!("{key}: expected a string, found {}", kind_of(value))),
-        "tolerationSeconds" => Some(format!("{key}: expected a whole number, found {}", kind_of(value))),
-        _ => Some(format!(
-            "unknown field {}; expected one of key, operator, value, effect, tolerationSeconds",
-            quoted(key)
-        )),
-    })
+    let mut count = Count(0);
+    // Counting cannot fail, and a block that could not be written would be refused as too long.
+    serde_json::to_writer(&mut count, object).map_or(usize::MAX, |()| count.0)
 }
 
 fn named<T>(
@@ -116,6 +129,7 @@ fn named<T>(
 ) -> Result<Option<T>, InvalidRequest> {
     match fields.text(key)? {
         None => Ok(None),
-        Some(text) => parse(text).map_err(|problem| fields.invalid(key, problem)),
+        // The names that are known are short; a long text need not be repeated whole in the refusal.
+        Some(text) => parse(&shortened(text)).map_err(|problem| fields.invalid(key, problem)),
     }
 }

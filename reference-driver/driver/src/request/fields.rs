@@ -6,6 +6,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use super::{InvalidRequest, quoted};
+use crate::faults::Faults;
 
 /// A configuration block of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,16 +31,25 @@ pub(super) struct Fields<'a> {
     section: Section,
     path: String,
     object: &'a Map<String, Value>,
+    faults: &'a Faults,
 }
 
 impl<'a> Fields<'a> {
     /// The block itself.
-    pub(super) fn root(section: Section, object: &'a Map<String, Value>) -> Self {
-        Self { section, path: String::new(), object }
+    pub(super) fn root(section: Section, object: &'a Map<String, Value>, faults: &'a Faults) -> Self {
+        Self { section, path: String::new(), object, faults }
+    }
+
+    /// The faults that are on.
+    pub(super) fn faults(&self) -> &'a Faults {
+        self.faults
     }
 
     /// Refuses every key that is not in the list.
     pub(super) fn only(&self, known: &[&str]) -> Result<(), InvalidRequest> {
+        if self.faults.accepts_unknown_fields() {
+            return Ok(());
+        }
         match self.object.keys().find(|key| !known.contains(&key.as_str())) {
             None => Ok(()),
             Some(key) => {
@@ -51,8 +61,28 @@ impl<'a> Fields<'a> {
 
     /// The object under a key; null counts as absent.
     pub(super) fn object(&self, key: &str) -> Result<Option<Fields<'a>>, InvalidRequest> {
-        self.typed(key, "an object", Value::as_object)
-            .map(|found| found.map(|object| Fields { section: self.section, path: self.path_of(key), object }))
+        let found = self.typed(key, "an object", Value::as_object)?;
+        Ok(found.map(|object| self.inner(self.path_of(key), object)))
+    }
+
+    /// The objects of the list under a key; null counts as an empty list.
+    pub(super) fn objects(&self, key: &str) -> Result<Vec<Fields<'a>>, InvalidRequest> {
+        let list = self.list(key, "a list of objects")?.unwrap_or_default();
+        list.iter()
+            .enumerate()
+            .map(|(index, entry)| {
+                let object = entry.as_object().ok_or_else(|| {
+                    let problem = format!("expected an object, found {}", kind_of(entry));
+                    self.invalid(&format!("{key}[{index}]"), problem)
+                })?;
+                Ok(self.inner(format!("{}[{index}]", self.path_of(key)), object))
+            })
+            .collect()
+    }
+
+    /// What must not be left out.
+    pub(super) fn required<T>(&self, found: Option<T>, key: &str) -> Result<T, InvalidRequest> {
+        found.ok_or_else(|| self.invalid(key, "is required"))
     }
 
     /// The text under a key; null counts as absent.
@@ -80,6 +110,11 @@ impl<'a> Fields<'a> {
         self.typed(key, "a boolean", Value::as_bool)
     }
 
+    /// The whole number under a key; null counts as absent.
+    pub(super) fn whole_number(&self, key: &str) -> Result<Option<i64>, InvalidRequest> {
+        self.typed(key, "a whole number", Value::as_i64)
+    }
+
     /// The list under a key; null counts as absent.
     pub(super) fn list(&self, key: &str, expected: &str) -> Result<Option<&'a [Value]>, InvalidRequest> {
         self.typed(key, expected, |value| value.as_array().map(Vec::as_slice))
@@ -97,12 +132,13 @@ impl<'a> Fields<'a> {
         };
         let mut map = BTreeMap::new();
         for (name, value) in inner.object {
-            let Some(text) = value.as_str() else {
-                return Err(inner.invalid(name, format!("expected a string, found {}", kind_of(value))));
-            };
+            // The key first: only a good one may become part of a path.
             if let Some(problem) = key_rule(name) {
                 return Err(self.invalid(key, format!("key {} {problem}", quoted(name))));
             }
+            let Some(text) = value.as_str() else {
+                return Err(inner.invalid(name, format!("expected a string, found {}", kind_of(value))));
+            };
             if let Some(problem) = value_rule(text) {
                 return Err(inner.invalid(name, format!("{} {problem}", quoted(text))));
             }
@@ -119,6 +155,10 @@ impl<'a> Fields<'a> {
     /// The refusal of a key's value.
     pub(super) fn invalid(&self, key: &str, problem: impl fmt::Display) -> InvalidRequest {
         self.refusal(format!("{}: {problem}", self.path_of(key)))
+    }
+
+    fn inner(&self, path: String, object: &'a Map<String, Value>) -> Self {
+        Self { section: self.section, path, object, faults: self.faults }
     }
 
     fn typed<T>(

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::fields::{Fields, Section};
-use super::{InvalidRequest, Resources, driver_config, pull_secrets};
+use super::{InvalidRequest, Resources, pull_secrets, tolerations};
 use crate::faults::Faults;
 use crate::names;
 
@@ -31,7 +31,7 @@ pub struct PlatformConfig {
 impl PlatformConfig {
     /// Parses the block; an unknown key is refused, because dropping it silently would hide that it has no effect.
     pub(super) fn parse(object: &Map<String, Value>, faults: &Faults) -> Result<Self, InvalidRequest> {
-        let fields = Fields::root(Section::Platform, object);
+        let fields = Fields::root(Section::Platform, object, faults);
         fields.only(&[
             "runtime_class_name",
             "annotations",
@@ -43,12 +43,19 @@ impl PlatformConfig {
         ])?;
         Ok(Self {
             runtime_class_name: fields.checked_text("runtime_class_name", names::subdomain_problem)?,
-            annotations: fields.text_map("annotations", names::label_key_problem, |_| None)?,
+            annotations: fields.text_map("annotations", names::label_key_problem, annotation_problem)?,
             host_users: fields.boolean("host_users")?,
-            resources: Resources::parse(&fields, "resources_raw")?,
+            resources: match Resources::parse(&fields, "resources_raw") {
+                Err(_) if faults.accepts_malformed_resources() => Resources::default(),
+                outcome => outcome?,
+            },
             node_selector: fields.text_map("node_selector", names::label_key_problem, names::label_value_problem)?,
-            tolerations: driver_config::tolerations(&fields)?,
-            image_pull_secrets: pull_secrets::parse(&fields, faults)?,
+            tolerations: tolerations::parse(&fields)?,
+            image_pull_secrets: pull_secrets::parse(&fields)?,
         })
     }
+}
+
+fn annotation_problem(value: &str) -> Option<&'static str> {
+    value.contains('\0').then_some("must not contain a NUL character")
 }

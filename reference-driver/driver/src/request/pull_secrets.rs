@@ -7,7 +7,6 @@ use serde_json::Value;
 
 use super::fields::{Fields, kind_of};
 use super::{InvalidRequest, quoted};
-use crate::faults::Faults;
 use crate::names;
 
 /// The most pull secrets one sandbox may name.
@@ -18,9 +17,9 @@ const KEY: &str = "image_pull_secrets";
 const EXPECTED: &str = "a list of {name} objects or of strings";
 
 /// The override under `image_pull_secrets`; none means the driver's default.
-pub(super) fn parse(fields: &Fields<'_>, faults: &Faults) -> Result<Option<Vec<String>>, InvalidRequest> {
+pub(super) fn parse(fields: &Fields<'_>) -> Result<Option<Vec<String>>, InvalidRequest> {
     match parse_strictly(fields) {
-        Err(_) if faults.accepts_malformed_override() => Ok(None),
+        Err(_) if fields.faults().accepts_malformed_override() => Ok(None),
         outcome => outcome,
     }
 }

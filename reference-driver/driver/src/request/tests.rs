@@ -1,10 +1,13 @@
-use proptest::prelude::*;
 use rstest::rstest;
 use sandproof_protocol::structs;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::*;
 use crate::config::{PullPolicy, SideloadMethod};
+
+mod driver_block;
+mod properties;
+mod sizes;
 
 fn sandbox() -> v1::DriverSandbox {
     v1::DriverSandbox {
@@ -146,33 +149,6 @@ fn the_sideload_keys_are_read() {
 }
 
 #[rstest]
-#[case::unknown_top(json!({ "topology": "sidecar" }), "unknown field \"topology\"")]
-#[case::unknown_pod(json!({ "pod": { "nodeSelector": {} } }), "unknown field \"pod.nodeSelector\"")]
-#[case::unknown_container(json!({ "containers": { "sidecar": {} } }), "unknown field \"containers.sidecar\"")]
-#[case::unknown_agent(json!({ "containers": { "agent": { "image": "a" } } }), "unknown field \"containers.agent.image\"")]
-#[case::pod_is_text(json!({ "pod": "a" }), "pod: expected an object, found a string")]
-#[case::method(
-    json!({ "supervisor_sideload_method": "tarball" }),
-    "supervisor_sideload_method: unknown supervisor sideload method 'tarball'; expected 'image-volume' or 'init-container'"
-)]
-#[case::method_is_number(json!({ "supervisor_sideload_method": 1 }), "supervisor_sideload_method: expected a string")]
-#[case::image(json!({ "supervisor_image": "Not An Image" }), "supervisor_image: \"Not An Image\" must be")]
-#[case::empty_image(json!({ "supervisor_image": "" }), "supervisor_image: \"\" must not be empty")]
-#[case::policy(json!({ "supervisor_image_pull_policy": "Sometimes" }), "supervisor_image_pull_policy: unknown")]
-#[case::empty_policy(json!({ "supervisor_image_pull_policy": "" }), "supervisor_image_pull_policy: must not be empty")]
-#[case::toleration(json!({ "pod": { "tolerations": [{ "taint": "a" }] } }), "pod.tolerations[0]: unknown field \"taint\"")]
-#[case::selector(json!({ "pod": { "node_selector": { "a": 1 } } }), "pod.node_selector.a: expected a string, found a number")]
-#[case::quantity(
-    json!({ "containers": { "agent": { "resources": { "limits": { "cpu": "lots" } } } } }),
-    "containers.agent.resources.limits.cpu: \"lots\" must be a quantity"
-)]
-fn driver_blocks_that_are_refused(#[case] block: Value, #[case] expected: &str) {
-    let error = parse(with_config(None, Some(&block))).unwrap_err().to_string();
-    assert!(error.starts_with("invalid kubernetes driver_config: "), "{error}");
-    assert!(error.contains(expected), "{error}");
-}
-
-#[rstest]
 #[case::resources_as_text(json!({ "resources_raw": "cpu" }), "resources_raw: expected an object, found a string")]
 #[case::annotations_as_list(json!({ "annotations": [] }), "annotations: expected an object, found a list")]
 #[case::annotation_as_number(json!({ "annotations": { "a": 1 } }), "annotations.a: expected a string")]
@@ -231,72 +207,4 @@ fn environment_names_that_are_refused(#[case] name: &str) {
 fn long_values_are_shortened_in_messages() {
     let error = parse(with_template(|template| template.image = "X".repeat(5000))).unwrap_err().to_string();
     assert!(error.len() < 400, "{}", error.len());
-}
-
-fn any_json() -> impl Strategy<Value = Value> {
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::Bool),
-        any::<i32>().prop_map(|number| json!(number)),
-        any::<f64>().prop_map(|number| json!(number)),
-        ".{0,12}".prop_map(Value::String),
-        "[a-z.-]{0,8}".prop_map(Value::String),
-    ];
-    // Known keys are drawn often, so that the deeper rules are reached.
-    let key = prop_oneof![
-        Just("image_pull_secrets".to_owned()),
-        Just("name".to_owned()),
-        Just("pod".to_owned()),
-        Just("containers".to_owned()),
-        Just("agent".to_owned()),
-        Just("resources".to_owned()),
-        Just("resources_raw".to_owned()),
-        Just("limits".to_owned()),
-        Just("tolerations".to_owned()),
-        Just("annotations".to_owned()),
-        Just("supervisor_image".to_owned()),
-        Just("supervisor_sideload_method".to_owned()),
-        ".{0,8}",
-    ];
-    leaf.prop_recursive(5, 48, 6, move |inner| {
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::Array),
-            prop::collection::btree_map(key.clone(), inner, 0..4)
-                .prop_map(|map| Value::Object(map.into_iter().collect::<Map<_, _>>())),
-        ]
-    })
-}
-
-fn block(value: Value) -> Value {
-    if value.is_object() { value } else { json!({ "image_pull_secrets": value }) }
-}
-
-proptest! {
-    #[test]
-    fn no_configuration_panics(platform in any_json(), driver in any_json()) {
-        let _ = parse(with_config(Some(&block(platform)), Some(&block(driver))));
-    }
-
-    #[test]
-    fn no_override_panics_and_what_is_accepted_is_well_formed(list in any_json()) {
-        let outcome = parse(with_config(Some(&json!({ "image_pull_secrets": list })), None));
-        if let Ok(SandboxRequest { image_pull_secrets: Some(names), .. }) = outcome {
-            prop_assert!(names.len() <= MAXIMUM_PULL_SECRETS);
-            for name in &names {
-                prop_assert!(names::subdomain_problem(name).is_none());
-            }
-        }
-    }
-
-    #[test]
-    fn no_identity_panics(id in ".*", name in ".*", workspace in ".*", image in ".*") {
-        let mut sandbox = with_template(|template| template.image = image);
-        sandbox.id = id;
-        sandbox.name = name;
-        sandbox.workspace = workspace;
-        if let Ok(request) = parse(sandbox) {
-            prop_assert!(names::label_problem(&request.name).is_none());
-            prop_assert!(names::label_problem(&request.workspace).is_none());
-        }
-    }
 }
