@@ -1,5 +1,6 @@
 //! `bench`: measures what the budgets are about, and prints it as JSON.
 
+mod driver;
 mod group;
 mod matrix;
 
@@ -42,8 +43,10 @@ struct Measurements(BTreeMap<String, (&'static str, Vec<f64>)>);
 
 /// Runs the smoke profile several times as a user would, and renders a large report.
 pub(crate) async fn bench(global: &GlobalArguments, arguments: &BenchArguments) -> Result<ExitCode, Failure> {
-    if let Some(BenchCommand::Matrix(arguments)) = &arguments.command {
-        return matrix::matrix(global, arguments).await;
+    match &arguments.command {
+        Some(BenchCommand::Matrix(arguments)) => return matrix::matrix(global, arguments).await,
+        Some(BenchCommand::Driver(arguments)) => return driver::driver(global, arguments).await,
+        None => {}
     }
     let paths = Paths::find()?;
     let host = Host::probe_at(&paths.cache);
@@ -170,6 +173,11 @@ impl Measurements {
             })
             .collect()
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "whole megabytes are shown")]
+fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
 }
 
 #[cfg(test)]

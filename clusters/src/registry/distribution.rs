@@ -1,20 +1,20 @@
 //! The process of the registry behind the gate: the `distribution` project's own program.
 
-use std::{collections::VecDeque, io, process::Stdio, sync::mpsc, time::Duration};
+use std::{collections::VecDeque, io, process::Stdio, time::Duration};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::json;
 use thiserror::Error;
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
-    process::{Child, ChildStderr},
+    process::ChildStderr,
     sync::{oneshot, watch},
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
 
 use super::secret::random_word;
-use crate::process::{Process, ProcessError, SpawnStdio};
+use crate::process::{BoundChild, Process, ProcessError, SpawnStdio};
 
 /// From the start of the process to its socket being ready.
 const START_DEADLINE: Duration = Duration::from_secs(20);
@@ -49,9 +49,6 @@ pub enum DistributionError {
     /// The program could not be started.
     #[error("cannot start the registry: {0}")]
     Start(#[from] ProcessError),
-    /// The thread that starts it could not be started or ended early.
-    #[error("cannot start the thread that starts the registry: {0}")]
-    Thread(io::Error),
     /// It ended, or was not ready in time.
     #[error("the registry {program} did not become ready: {found}; its last words: {log}")]
     NotReady {
@@ -70,8 +67,6 @@ pub(super) struct Distribution {
     death: watch::Receiver<Option<String>>,
     stop: CancellationToken,
     supervisor: JoinHandle<()>,
-    /// The thread that started the process lives until this is dropped.
-    _parent: mpsc::Sender<()>,
 }
 
 impl Distribution {
@@ -86,21 +81,22 @@ impl Distribution {
         let directory = &directory.canonicalize_utf8().map_err(failed)?;
         let log = fs_err::tokio::File::create(directory.join("registry.log")).await.map_err(failed)?;
         let program = program.canonicalize_utf8().map_err(failed)?;
-        let process = Process::new("setpriv")
-            .args(["--pdeathsig", "KILL"])
-            .args(storage_words(directory).await)
-            .args([program.as_str(), "serve", "config.yml"])
+        let mut words = storage_words(directory).await;
+        words.extend([program.as_str(), "serve", "config.yml"].map(str::to_owned));
+        let process = Process::new(&words[0])
+            .args(&words[1..])
             .env("REGISTRY_HTTP_SECRET", random_word())
             // Otherwise it looks for a collector of traces and complains for ever.
             .env("OTEL_TRACES_EXPORTER", "none")
             .current_dir(directory);
-        let (mut child, parent) = spawn_from_lasting_thread(process).await?;
+        let stdio = SpawnStdio { stdin: Stdio::null(), stdout: Stdio::null(), stderr: Stdio::piped() };
+        let mut child = process.spawn_bound(stdio).await?;
         let stop = CancellationToken::new();
         let (report, death) = watch::channel(None);
         let (ready, is_ready) = oneshot::channel();
-        let stderr = child.stderr.take();
+        let stderr = child.take_stderr();
         let supervisor = tokio::spawn(supervise(child, stderr, log, ready, report, stop.clone()));
-        let mut distribution = Self { directory: directory.to_owned(), death, stop, supervisor, _parent: parent };
+        let mut distribution = Self { directory: directory.to_owned(), death, stop, supervisor };
         let found = match tokio::time::timeout(START_DEADLINE, is_ready).await {
             Ok(Ok(())) => return Ok(distribution),
             Ok(Err(_)) => "it ended".to_owned(),
@@ -140,27 +136,6 @@ impl Drop for Distribution {
     }
 }
 
-/// Starts a process from a thread that lives until the returned sender is dropped: the kernel's
-/// order to kill the process belongs to the thread that started it, and a thread of the runtime
-/// may end before the runtime does.
-async fn spawn_from_lasting_thread(process: Process) -> Result<(Child, mpsc::Sender<()>), DistributionError> {
-    let (keeper, kept) = mpsc::channel();
-    let (answer, spawned) = oneshot::channel();
-    let runtime = tokio::runtime::Handle::current();
-    let parent = move || {
-        let entered = runtime.enter();
-        let stdio = SpawnStdio { stdin: Stdio::null(), stdout: Stdio::null(), stderr: Stdio::piped() };
-        // A start that nobody waits for any more drops the child, which kills it.
-        let _ = answer.send(process.spawn(stdio));
-        drop(entered);
-        // An error here is the end: the sender was dropped.
-        let _ = kept.recv();
-    };
-    std::thread::Builder::new().name("registry-parent".to_owned()).spawn(parent).map_err(DistributionError::Thread)?;
-    let child = spawned.await.map_err(|error| DistributionError::Thread(io::Error::other(error)))??;
-    Ok((child, keeper))
-}
-
 async fn write_configuration(directory: &Utf8Path) -> io::Result<()> {
     fs_err::tokio::create_dir_all(directory.join(STORAGE)).await?;
     let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
@@ -196,7 +171,7 @@ async fn storage_words(directory: &Utf8Path) -> Vec<String> {
 }
 
 async fn supervise(
-    mut child: Child,
+    mut child: BoundChild,
     stderr: Option<ChildStderr>,
     log: fs_err::tokio::File,
     ready: oneshot::Sender<()>,

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::suite;
 use crate::{
-    cli::{ClusterCommand, GlobalArguments, Keep, Profile, SelectionArguments},
+    cli::{ClusterCommand, GlobalArguments, Keep, Profile, SelectionArguments, SubjectArguments},
     events::Events,
     failure::Failure,
     interrupt,
@@ -23,6 +23,7 @@ use crate::{
         run::{self, RunSettings},
     },
     sinks::Progress,
+    subject::choice::Choice,
     terminal,
 };
 
@@ -64,6 +65,7 @@ async fn up(
         .into_iter()
         .next()
         .ok_or_else(|| Failure::NothingSelected { message: "no cell is selected".to_owned(), hint: None })?;
+    let subject = Choice::make(&paths, &SubjectArguments::default())?;
     let run_id = run::new_run_id();
     let settings = RunSettings {
         out: paths.state.join("runs").join(&run_id),
@@ -74,7 +76,7 @@ async fn up(
         cells: None,
         jobs: None,
         retries: 0,
-        fault: None,
+        subject,
         install,
     };
     let (events, pump) = Events::start(vec![Box::new(Progress::new(global.verbose))]);

@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use sandproof_protocol::faults;
 use sandproof_reports::{ExitCode, Record, terminal as matrix};
 use tokio_util::sync::CancellationToken;
 
@@ -17,6 +16,7 @@ use crate::{
     plan::{self, Plan},
     runner::run::{RunSettings, new_run_id, run as run_plan},
     sinks::{JsonLines, Progress},
+    subject::choice::Choice,
     terminal,
 };
 
@@ -26,19 +26,12 @@ pub(crate) const OUT: &str = "sandproof-out";
 /// Plans, runs, writes the report and shows the matrix.
 pub(crate) async fn run(global: &GlobalArguments, arguments: RunArguments) -> Result<ExitCode, Failure> {
     let paths = Paths::find()?;
-    if let Some(fault) = &arguments.fault
-        && faults::find(fault).is_none()
-    {
-        let names: Vec<&str> = faults::FAULTS.iter().map(|fault| fault.name).collect();
-        return Err(Failure::usage(
-            format!("there is no fault `{fault}`"),
-            format!("the faults are: {}", names.join(", ")),
-        ));
-    }
+    let subject = Choice::make(&paths, &arguments.subject)?;
     let suite = suite::load(&paths, arguments.selection.suite.as_deref())?;
-    let expectations = suite::expectations(&paths)?;
+    let expectations = suite::expectations(&paths)?.behind(&subject.profile.expectations);
     let pins = plan::load_pins(&paths)?;
-    let plan = Plan::make(&arguments.selection, &pins, &suite)?;
+    let plan = Plan::make(&arguments.selection, &pins, &suite)?.calling_agent(&subject.profile.agent_container);
+    subject.reach().await?;
     let baseline = arguments.baseline.as_deref().map(super::report::read).transpose()?;
     let run_id = new_run_id();
     let out = output_directory(arguments.out.as_deref(), &run_id)?;
@@ -51,7 +44,7 @@ pub(crate) async fn run(global: &GlobalArguments, arguments: RunArguments) -> Re
         cells: arguments.cells.map(usize::from),
         jobs: arguments.jobs.map(usize::from),
         retries: arguments.retries,
-        fault: arguments.fault,
+        subject,
         install: !arguments.no_install,
     };
     let started = Instant::now();

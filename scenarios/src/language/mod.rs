@@ -6,6 +6,7 @@
 
 mod agent_sandbox;
 mod check;
+mod feature;
 mod period;
 mod request;
 mod scenario;
@@ -15,6 +16,7 @@ mod step_fields;
 pub use agent_sandbox::{ChangeStep, ControllerState, InstallationStep, ReadStep, SandboxVersion, StoreStep};
 pub(crate) use check::Plain;
 pub use check::{Check, Matcher};
+pub use feature::Feature;
 pub use period::{ParsePeriodError, Period};
 pub use request::{CaseRequests, SandboxRequest, Submission};
 pub use scenario::{Applies, Parameters, Scenario, ScenarioFile, ScenarioInstance, Unsupported};

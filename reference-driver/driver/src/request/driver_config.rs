@@ -38,13 +38,9 @@ impl DriverConfig {
     /// Parses the block; an unknown key is refused at every level.
     pub(super) fn parse(object: &Map<String, Value>, faults: &Faults) -> Result<Self, InvalidRequest> {
         let fields = Fields::root(Section::Driver, object);
-        fields.only(&[
-            "pod",
-            "containers",
-            "supervisor_sideload_method",
-            "supervisor_image",
-            "supervisor_image_pull_policy",
-        ])?;
+        let known =
+            ["pod", "containers", "supervisor_sideload_method", "supervisor_image", "supervisor_image_pull_policy"];
+        fields.only(if faults.refuses_sideload_override() { &known[..2] } else { &known })?;
         let mut config = Self {
             sideload: named(&fields, "supervisor_sideload_method", |text| {
                 text.parse::<SideloadMethod>().map(Some).map_err(|error| error.to_string())
@@ -72,7 +68,8 @@ impl DriverConfig {
     }
 
     fn take_pod(&mut self, pod: &Fields<'_>, faults: &Faults) -> Result<(), InvalidRequest> {
-        pod.only(&["node_selector", "runtime_class_name", "tolerations", "priority_class_name", "image_pull_secrets"])?;
+        let known = ["node_selector", "runtime_class_name", "tolerations", "priority_class_name", "image_pull_secrets"];
+        pod.only(if faults.refuses_driver_override() { &known[..4] } else { &known })?;
         self.node_selector = pod.text_map("node_selector", names::label_key_problem, names::label_value_problem)?;
         self.runtime_class_name = pod.checked_text("runtime_class_name", names::subdomain_problem)?;
         self.tolerations = tolerations(pod)?;

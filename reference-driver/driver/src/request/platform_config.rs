@@ -48,7 +48,11 @@ impl PlatformConfig {
             resources: Resources::parse(&fields, "resources_raw")?,
             node_selector: fields.text_map("node_selector", names::label_key_problem, names::label_value_problem)?,
             tolerations: driver_config::tolerations(&fields)?,
-            image_pull_secrets: pull_secrets::parse(&fields, faults)?,
+            image_pull_secrets: if faults.ignores_platform_override() {
+                None
+            } else {
+                pull_secrets::parse(&fields, faults)?
+            },
         })
     }
 }
