@@ -50,13 +50,19 @@ pub(crate) fn check(workspace: &Workspace) -> Result<Tally> {
 fn generated(workspace: &Workspace) -> Result<Vec<Generated>> {
     let pins = fs_err::read_to_string(workspace.path("clusters/pins.yaml"))?;
     let readme = fs_err::read_to_string(workspace.path("README.md"))?;
+    let authors = fs_err::read_to_string(workspace.path("docs/driver-authors.md"))?;
     let scenarios = suite::load(workspace)?;
     let file = |path: &str, text: String| Generated { path: path.into(), text };
     Ok(vec![
         file("reports/schema/report.v1.json", json(&sandproof_reports::schema())?),
         file("scenarios/schema/scenario.v1.json", schema::text(&schema::scenario())),
         file("scenarios/schema/expectations.v1.json", schema::text(&schema::expectations())),
+        file("scenarios/schema/subject-profile.v1.json", schema::text(&schema::subject_profile())),
         file("README.md", tables::with_block(&readme, "versions", &tables::versions(&pins)?).context("in README.md")?),
+        file(
+            "docs/driver-authors.md",
+            tables::with_block(&authors, "features", &tables::features()).context("in docs/driver-authors.md")?,
+        ),
         file("docs/faults.md", tables::faults(sandproof_protocol::faults::FAULTS, &scenarios.scenarios)),
         file("docs/scenarios.md", tables::scenarios(&scenarios.scenarios)),
     ])

@@ -4,6 +4,8 @@
 //! output and a form that a person can paste into a shell. Secrets travel by
 //! environment or standard input, never by argument: arguments are printed.
 
+mod bound;
+
 use std::{
     collections::BTreeMap,
     ffi::{OsStr, OsString},
@@ -13,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+pub use bound::BoundChild;
 use camino::{Utf8Path, Utf8PathBuf};
 use thiserror::Error;
 use tokio::{

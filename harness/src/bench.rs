@@ -1,5 +1,6 @@
 //! `bench`: measures what the budgets are about, and prints it as JSON.
 
+mod driver;
 mod group;
 mod matrix;
 mod providers;
@@ -46,6 +47,7 @@ pub(crate) async fn bench(global: &GlobalArguments, arguments: &BenchArguments) 
     match &arguments.command {
         Some(BenchCommand::Matrix(arguments)) => return matrix::matrix(global, arguments).await,
         Some(BenchCommand::Providers(arguments)) => return providers::providers(global, arguments).await,
+        Some(BenchCommand::Driver(arguments)) => return driver::driver(global, arguments).await,
         None => {}
     }
     let paths = Paths::find()?;
@@ -173,6 +175,11 @@ impl Measurements {
             })
             .collect()
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "whole megabytes are shown")]
+fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
 }
 
 #[cfg(test)]

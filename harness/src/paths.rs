@@ -70,6 +70,11 @@ impl Paths {
         self.home.join("scenarios/expectations.yaml")
     }
 
+    /// The subject profiles that ship with the project.
+    pub(crate) fn subjects(&self) -> Utf8PathBuf {
+        self.home.join("scenarios/subjects")
+    }
+
     /// The reference driver's chart.
     pub(crate) fn chart(&self) -> Utf8PathBuf {
         self.home.join("reference-driver/chart")

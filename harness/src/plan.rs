@@ -85,6 +85,12 @@ impl Plan {
             .collect()
     }
 
+    /// The same for a subject that gives the agent container this name.
+    pub(crate) fn calling_agent(mut self, name: &str) -> Self {
+        self.scenarios = self.scenarios.into_iter().map(|scenario| scenario.calling_agent(name)).collect();
+        self
+    }
+
     /// How many results the plan gives.
     pub(crate) fn results(&self) -> usize {
         (0..self.cells.len()).map(|position| self.scenarios_of(position).len()).sum()

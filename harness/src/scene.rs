@@ -24,7 +24,7 @@ use crate::{
     place::Place,
     runner::{guests::Guests, install::Releases},
     steps::{agent_sandbox::Changes, rpc::Driver, watching::Watching},
-    subject::chart::{Chart, ImageValue},
+    subject::{Deployed, Subject, chart::ImageValue},
 };
 
 /// What all scenarios of a cell share.
@@ -50,16 +50,14 @@ pub(crate) struct Stage {
     pub(crate) releases: Releases,
     /// The images to make fresh ones from.
     pub(crate) guests: Guests,
-    /// The subject's chart.
-    pub(crate) chart: Chart,
-    /// The driver's image.
+    /// The driver under test.
+    pub(crate) subject: Subject,
+    /// The reference driver's image.
     pub(crate) driver_image: ImageValue,
     /// A public supervisor image for scenarios that bring none.
     pub(crate) supervisor_image: ImageValue,
     /// A public agent image for a sandbox that names none.
     pub(crate) sandbox_image: String,
-    /// A fault of the reference driver.
-    pub(crate) fault: Option<String>,
     /// Where events go.
     pub(crate) events: Events,
     /// Set when the run is to end.
@@ -149,7 +147,9 @@ pub(crate) struct Scene {
     pub(crate) stage: Arc<Stage>,
     /// The scenario's key, for example `PS-02[registry=plain]`.
     pub(crate) key: String,
-    /// The namespace that is this scenario's alone.
+    /// A name that is this scenario's alone, for everything that it makes.
+    pub(crate) identity: String,
+    /// The namespace of its sandboxes: its own of that name, unless the subject has one for all.
     pub(crate) namespace: String,
     /// Images by the name that steps use.
     pub(crate) images: BTreeMap<String, SceneImage>,
@@ -163,8 +163,8 @@ pub(crate) struct Scene {
     pub(crate) refused: BTreeSet<String>,
     /// The driver, once it answers.
     pub(crate) driver: Option<Driver>,
-    /// The driver's pod.
-    pub(crate) driver_pod: Option<String>,
+    /// What there is of the driver.
+    pub(crate) deployed: Option<Deployed>,
     /// Open watches by name.
     pub(crate) watches: BTreeMap<String, Watching>,
     /// Volumes that steps made, by their names in the cluster.
@@ -181,10 +181,12 @@ pub(crate) struct Scene {
 
 impl Scene {
     /// An empty scene.
-    pub(crate) fn new(stage: Arc<Stage>, key: &str, namespace: String) -> Self {
+    pub(crate) fn new(stage: Arc<Stage>, key: &str, identity: String) -> Self {
+        let namespace = stage.subject.namespace().map_or_else(|| identity.clone(), str::to_owned);
         Self {
             stage,
             key: key.to_owned(),
+            identity,
             namespace,
             images: BTreeMap::new(),
             users: BTreeMap::new(),
@@ -192,7 +194,7 @@ impl Scene {
             sandboxes: BTreeMap::new(),
             refused: BTreeSet::new(),
             driver: None,
-            driver_pod: None,
+            deployed: None,
             watches: BTreeMap::new(),
             volumes: BTreeSet::new(),
             definition: None,
@@ -207,7 +209,7 @@ impl Scene {
         if let Some(user) = self.users.get(name) {
             return user.clone();
         }
-        let user = SceneUser { login: format!("{name}.{}", self.namespace), password: random_word() };
+        let user = SceneUser { login: format!("{name}.{}", self.identity), password: random_word() };
         self.stage.registry.add_user(&user.login, &user.password);
         self.users.insert(name.to_owned(), user.clone());
         user
@@ -228,7 +230,7 @@ impl Scene {
         {
             return sandbox.clone();
         }
-        let id = id.map_or_else(|| stable_id(&self.namespace, name), str::to_owned);
+        let id = id.map_or_else(|| stable_id(&self.identity, name), str::to_owned);
         let sandbox = SceneSandbox { id, name: name.to_owned() };
         // The first id of a name is the one that later steps mean by it.
         self.sandboxes.entry(name.to_owned()).or_insert_with(|| sandbox.clone());

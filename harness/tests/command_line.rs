@@ -30,7 +30,19 @@ async fn run(arguments: &[&str]) -> (Captured, Vec<String>) {
 #[case::axis(&["run", "--cell", "kubernets>=1.35"], 2, "did you mean `kubernetes`?")]
 #[case::expression(&["run", "--scenario", "id =="], 2, "in the expression after --scenario")]
 #[case::fault(&["run", "--fault", "nope"], 2, "there is no fault `nope`")]
-#[case::subject(&["run", "--subject", "chart:elsewhere"], 2, "invalid value 'chart:elsewhere'")]
+#[case::subject(&["run", "--subject", "image:x"], 2, "a subject is `reference`, `chart:PATH`")]
+#[case::no_chart(&["run", "--subject", "chart:elsewhere"], 2, "there is no chart at elsewhere")]
+#[case::not_a_chart(&["run", "--subject", "chart:."], 2, ". is no chart")]
+#[case::no_program(&["run", "--subject", "process:elsewhere"], 2, "there is no program at elsewhere")]
+#[case::not_a_program(&["run", "--subject", "process:/etc/hostname"], 2, "/etc/hostname is no program")]
+#[case::no_profile(&["run", "--subject-profile", "nope"], 2, "attached, chart, process, reference, upstream, upstream-like")]
+#[case::no_values(&["run", "--values", "elsewhere.yaml"], 2, "there is no file of values at elsewhere.yaml")]
+#[case::values_of_a_process(&["run", "--subject", "process:/bin/sh", "--values", "x"], 2, "takes no values")]
+#[case::nobody_listens(&["run", "--subject", "grpc:unix:elsewhere.sock", "--subject-namespace", "x"], 2, "no driver answers at unix:elsewhere.sock")]
+#[case::no_port(&["run", "--subject", "grpc:http://127.0.0.1:9", "--subject-namespace", "x"], 2, "no driver answers at http://127.0.0.1:9")]
+#[case::no_namespace(&["run", "--subject", "grpc:unix:elsewhere.sock"], 2, "name it with --subject-namespace")]
+#[case::arguments_of_a_chart(&["run", "--args", "--x"], 2, "reference takes no arguments")]
+#[case::faults_of_another(&["run", "--subject", "process:/bin/sh", "--fault", "merge-override"], 2, "has no faults to switch on")]
 #[case::shard(&["run", "--shard", "3/2"], 2, "a shard is I/N")]
 #[case::suite(&["run", "--suite", "elsewhere"], 2, "there is no suite directory elsewhere")]
 #[case::baseline(&["run", "--baseline", "elsewhere"], 2, "could not read the report elsewhere")]
@@ -62,6 +74,32 @@ async fn a_mistake_in_a_scenario_is_shown_with_its_file_line_and_caret() {
     assert!(captured.stderr.contains("XX-01.yaml:5:1"), "{}", captured.stderr);
     assert!(captured.stderr.contains("unknown field `stepz`"), "{}", captured.stderr);
     assert!(captured.stderr.contains("^^|^^"), "{}", captured.stderr);
+}
+
+#[rstest]
+#[case::values("--values", "image:\n  tag: [\n", "wrong.yaml:3:1", "")]
+#[case::profile(
+    "--subject-profile",
+    "name: n\nabout: a\nabsent:\n- {feature: telepathy, reason: r}\n",
+    "wrong.yaml:4:13",
+    "unknown value `telepathy`"
+)]
+#[case::field("--subject-profile", "name: n\nabout: a\nabsnt: []\n", "wrong.yaml:3:1", "did you mean `absent`?")]
+#[tokio::test]
+async fn a_mistake_in_what_is_known_of_a_subject_is_shown_with_its_file_line_and_caret(
+    #[case] flag: &str,
+    #[case] text: &str,
+    #[case] place: &str,
+    #[case] said: &str,
+) {
+    let directory = tempfile::tempdir().unwrap();
+    let file = Utf8Path::from_path(directory.path()).unwrap().join("wrong.yaml");
+    fs_err::write(&file, text).unwrap();
+    let (captured, names) = run(&["run", flag, file.as_str()]).await;
+    assert_eq!(captured.status.code(), Some(2), "{}", captured.stderr);
+    assert!(captured.stderr.contains(place), "{}", captured.stderr);
+    assert!(captured.stderr.contains(said), "{}", captured.stderr);
+    assert_eq!(names, Vec::<String>::new());
 }
 
 #[rstest]

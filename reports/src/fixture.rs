@@ -1,6 +1,6 @@
 //! Records for tests.
 
-use crate::{Adaptation, Axes, CaseResult, Cause, Cell, ChainLink, Harness, Phase, Record, Run, Verdict};
+use crate::{Adaptation, Axes, CaseResult, Cause, Cell, ChainLink, Harness, Phase, Record, Run, Subject, Verdict};
 
 /// Text as a hostile driver could write it.
 pub(crate) const NASTY: &str = "\u{1b}[31mred\u{1b}[0m | pipe </script><script>alert(1)</script> <!-- & ]]> \"quoted\" `tick` \
@@ -14,6 +14,16 @@ pub(crate) fn run() -> Run {
         profile: "pr".to_owned(),
         argv: ["sandproof", "run", "--profile", "pr"].map(str::to_owned).into(),
         harness: Harness { version: "0.1.0".to_owned(), commit: Some("0123abc".to_owned()) },
+        subject: None,
+    }
+}
+
+pub(crate) fn subject() -> Subject {
+    Subject {
+        reference: "reference".to_owned(),
+        profile: "upstream-like".to_owned(),
+        faults: ["a", "b"].map(str::to_owned).into(),
+        ..Subject::default()
     }
 }
 

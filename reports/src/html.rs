@@ -57,6 +57,10 @@ impl Page<'_> {
         text::single_line(text)
     }
 
+    fn subject(&self) -> Option<String> {
+        self.record.run.subject.as_ref().map(|subject| text::single_line(&subject.to_string()))
+    }
+
     fn conformant(&self) -> bool {
         self.record.exit_code == ExitCode::CONFORMANT
     }

@@ -25,6 +25,9 @@ pub fn render(record: &Record) -> String {
         suite.timestamp = started;
         suite.set_time(seconds(cell.phases.iter().map(|phase| phase.seconds).sum()));
         suite.add_property(Property::new("cell", text::single_line(&cell.id)));
+        if let Some(subject) = &record.run.subject {
+            suite.add_property(Property::new("subject", text::single_line(&subject.to_string())));
+        }
         add_properties(&mut suite, "axes", cell.axes.pairs());
         add_properties(&mut suite, "observed", cell.observed.pairs());
         for leftover in &cell.leftovers {

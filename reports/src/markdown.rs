@@ -27,6 +27,9 @@ pub fn render(record: &Record) -> String {
         text::duration(took),
         record.exit_code.code(),
     );
+    if let Some(subject) = &record.run.subject {
+        let _ = writeln!(page, "Subject: {}.\n", code(&subject.to_string()));
+    }
     matrix(&mut page, record);
     leftovers(&mut page, record);
     findings(&mut page, record);
@@ -271,6 +274,13 @@ mod tests {
     #[case("`````", "``````text\n`````\n``````\n")]
     fn no_text_ends_its_fence(#[case] text: &str, #[case] block: &str) {
         assert_eq!(fenced(text), block);
+    }
+
+    #[test]
+    fn the_subject_is_named() {
+        let mut record = fixture::record();
+        record.run.subject = Some(fixture::subject());
+        assert!(render(&record).contains("Subject: `reference, profile upstream-like, faults a b`.\n"));
     }
 
     #[test]

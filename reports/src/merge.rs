@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::{CaseResult, Cell, Params, Record, Verdict};
+use crate::{CaseResult, Cell, Params, Record, Subject, Verdict};
 
 /// One record, and what the shards did not agree on.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,6 +82,14 @@ pub enum MergeError {
         /// Another profile.
         other: String,
     },
+    /// The records are of different subjects.
+    #[error("could not merge reports of the subjects `{first}` and `{other}`: shards of one run have one subject")]
+    Subjects {
+        /// The subject of the first record.
+        first: String,
+        /// Another subject.
+        other: String,
+    },
 }
 
 /// Merges the records of the shards of one run.
@@ -98,6 +106,10 @@ pub fn merge(records: &[Record]) -> Result<Merged, MergeError> {
     for other in others {
         if other.run.profile != run.profile {
             return Err(MergeError::Profiles { first: run.profile, other: other.run.profile.clone() });
+        }
+        if other.run.subject != run.subject {
+            let name = |subject: &Option<Subject>| subject.as_ref().map_or("unknown".to_owned(), ToString::to_string);
+            return Err(MergeError::Subjects { first: name(&run.subject), other: name(&other.run.subject) });
         }
         if other.run.harness != run.harness {
             let name = |record: &Record| {

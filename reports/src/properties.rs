@@ -7,8 +7,8 @@ use quick_junit::Report;
 use crate::matrix::Matrix;
 use crate::terminal::TerminalOptions;
 use crate::{
-    Adaptation, Axes, CaseResult, Cause, Cell, ChainLink, Harness, Observed, Phase, Record, Run, Verdict, diff, html,
-    junit, markdown, merge, terminal,
+    Adaptation, Axes, CaseResult, Cause, Cell, ChainLink, Harness, Observed, Phase, Record, Run, Subject, Verdict,
+    diff, html, junit, markdown, merge, terminal,
 };
 
 /// Any characters, control characters and markup more often than chance would have it.
@@ -74,6 +74,12 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn subject()(reference in text(), profile in text(), faults in vec(text(), 0..3), absent in btree_map(text(), text(), 0..2)) -> Subject {
+        Subject { reference, profile, faults, absent, ..Subject::default() }
+    }
+}
+
+prop_compose! {
     fn record()(
         id in text(),
         profile in proptest::sample::select(vec!["smoke", "pr", "full", "release"]),
@@ -82,6 +88,7 @@ prop_compose! {
         started in 0..4_000_000_000_000_000_i64,
         took in 0..10_000_000_000_i64,
         cells in vec(cell(), 0..4),
+        subject in proptest::option::of(subject()),
         interrupted in any::<bool>(),
     ) -> Record {
         let at = |microsecond| jiff::Timestamp::from_microsecond(microsecond).unwrap();
@@ -92,6 +99,7 @@ prop_compose! {
             profile: profile.to_owned(),
             argv,
             harness: Harness { version: "0.1.0".to_owned(), commit },
+            subject,
         };
         Record::new(run, cells, interrupted)
     }

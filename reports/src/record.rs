@@ -51,6 +51,37 @@ pub struct Run {
     pub argv: Vec<String>,
     /// The harness that made the run.
     pub harness: Harness,
+    /// The driver under test; absent in records of harnesses that knew one subject only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Subject>,
+}
+
+/// The driver under test, as it was named.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Subject {
+    /// What `--subject` takes: `reference`, `chart:…`, `process:…` or `grpc:…`.
+    pub reference: String,
+    /// The name of its profile.
+    pub profile: String,
+    /// What `--subject-profile` took, where it was given: a name or a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile_file: Option<String>,
+    /// The files of values that a chart got.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<String>,
+    /// The arguments that a process got, beside those that scenarios need.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub arguments: Vec<String>,
+    /// The namespace of the sandboxes of a driver that ran already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// The faults of the reference driver that were on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<String>,
+    /// The features that the profile declares absent, with the reasons.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub absent: BTreeMap<String, String>,
 }
 
 /// The harness that made a run.
@@ -138,6 +169,22 @@ pub struct Observed {
     /// Where the cluster differs from a usual one because of the host.
     #[serde(default)]
     pub adaptations: Vec<Adaptation>,
+    /// What the subject said of itself; absent where none answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<ObservedSubject>,
+}
+
+/// What a subject said of itself when it answered for the first time.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ObservedSubject {
+    /// The name that `GetCapabilities` gave.
+    pub name: String,
+    /// The version that `GetCapabilities` gave.
+    pub version: String,
+    /// What it has of later versions of the protocol than the harness speaks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub newer: Vec<String>,
 }
 
 /// One way in which a cluster differs from a usual one because of the host it runs on.
@@ -441,6 +488,21 @@ impl Axes {
     }
 }
 
+/// As `reference`, `chart:PATH, profile reference` or `reference, profile upstream-like, faults a b`.
+impl fmt::Display for Subject {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.reference)?;
+        if self.profile != self.reference {
+            write!(formatter, ", profile {}", self.profile)?;
+        }
+        match self.faults.as_slice() {
+            [] => Ok(()),
+            [fault] => write!(formatter, ", fault {fault}"),
+            faults => write!(formatter, ", faults {}", faults.join(" ")),
+        }
+    }
+}
+
 impl Observed {
     /// What was observed as pairs of name and value; what could not be read is left out.
     pub fn pairs(&self) -> Vec<(String, String)> {
@@ -461,6 +523,10 @@ impl Observed {
                 .iter()
                 .map(|adaptation| (format!("adaptation.{}", adaptation.name), adaptation.reason.clone())),
         );
+        if let Some(subject) = &self.subject {
+            pairs.push(("subject".to_owned(), format!("{} {}", subject.name, subject.version)));
+            pairs.extend(subject.newer.iter().map(|newer| ("subject.newer".to_owned(), newer.clone())));
+        }
         pairs
     }
 }

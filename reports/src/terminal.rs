@@ -38,6 +38,9 @@ const FRAME: usize = 3;
 /// Renders the record for a terminal. The text ends with a line break.
 pub fn render(record: &Record, options: TerminalOptions) -> String {
     let mut page = String::new();
+    if let Some(subject) = &record.run.subject {
+        let _ = writeln!(page, "subject: {}", text::single_line(&subject.to_string()));
+    }
     let matrix = Matrix::of(record);
     if matrix.rows.is_empty() {
         page.push_str("no results\n");

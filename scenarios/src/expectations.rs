@@ -82,9 +82,18 @@ impl Expectations {
         let document = Document::parse(file, text).map_err(|error| SuiteErrors::from(vec![error]))?;
         let parsed: ExpectationsFile =
             document.read(document.value()).map_err(|error| SuiteErrors::from(vec![error]))?;
+        Self::checked(parsed.expectations, &document, as_of).map_err(SuiteErrors::from)
+    }
+
+    /// Checks rows that stand under `expectations` in a document.
+    pub(crate) fn checked(
+        written: Vec<Expectation>,
+        document: &Document,
+        as_of: Date,
+    ) -> Result<Self, Vec<SuiteError>> {
         let mut errors = Vec::new();
         let mut rows = Vec::new();
-        for (position, expectation) in parsed.expectations.into_iter().enumerate() {
+        for (position, expectation) in written.into_iter().enumerate() {
             let at = |field: &str| vec!["expectations".into(), position.into(), field.into()];
             if expectation.reason.trim().is_empty() {
                 errors.push(document.error("an expectation needs a reason", &at("reason")));
@@ -107,7 +116,14 @@ impl Expectations {
             };
             rows.push(Row { expectation, when });
         }
-        if errors.is_empty() { Ok(Self { rows, as_of }) } else { Err(errors.into()) }
+        if errors.is_empty() { Ok(Self { rows, as_of }) } else { Err(errors) }
+    }
+
+    /// These rows, behind those of `first`, which win.
+    #[must_use]
+    pub fn behind(mut self, first: &Self) -> Self {
+        self.rows.splice(0..0, first.rows.iter().cloned());
+        self
     }
 
     /// The rows, in order.
@@ -177,7 +193,8 @@ pub(crate) fn when_expression(
         Some(parameters) => parameters.keys().map(|name| format!("param.{name}")).collect(),
         None => vec!["param.*".to_owned()],
     };
-    let known: Vec<&str> = Facts::FIELDS.iter().copied().chain(parameters.iter().map(String::as_str)).collect();
+    let facts = Facts::fields();
+    let known: Vec<&str> = facts.iter().chain(&parameters).map(String::as_str).collect();
     Expression::parse(text, &known)
 }
 

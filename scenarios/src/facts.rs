@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::expression::Expression;
-use crate::language::ScenarioInstance;
+use crate::language::{Feature, ScenarioInstance};
 
 /// What was probed of a cluster, as a tree that `when:` expressions read.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -19,11 +19,11 @@ impl Facts {
         "capabilities.*",
         "agentSandbox.*",
         "provider",
-        "subject",
-        "subject.*",
+        "subject.name",
     ];
 
-    /// Takes a tree with the fields of [`Facts::FIELDS`].
+    /// Takes a tree with the fields of [`Facts::FIELDS`], and `subject.features` and `subject.absent` as a
+    /// [`SubjectProfile`](crate::SubjectProfile) gives them.
     pub fn new(tree: Value) -> Self {
         Self(tree)
     }
@@ -31,6 +31,19 @@ impl Facts {
     /// The tree.
     pub fn tree(&self) -> &Value {
         &self.0
+    }
+
+    /// Every field that `when:` expressions may read: [`Facts::FIELDS`], and `subject.features.NAME` of each feature.
+    pub fn fields() -> Vec<String> {
+        let features = Feature::ALL.iter().map(|feature| format!("subject.features.{feature}"));
+        Self::FIELDS.iter().map(|field| (*field).to_owned()).chain(features).collect()
+    }
+
+    /// The first feature that the instance needs and the subject's profile declares absent, with the profile's reason.
+    pub(crate) fn absent<'a>(&'a self, instance: &ScenarioInstance) -> Option<(Feature, &'a str)> {
+        let declared = self.0.pointer("/subject/absent")?;
+        let found = |feature: &Feature| Some((*feature, declared.get(feature.name())?.as_str()?));
+        instance.features.iter().find_map(found)
     }
 
     /// Whether an expression holds for these facts and the instance's parameters (`param.NAME`).

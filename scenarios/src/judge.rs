@@ -97,8 +97,13 @@ pub fn judge(
     }
 }
 
-/// The judgement on an instance that is not to be run here, because of its own `applies` or of an expectation.
+/// The judgement on an instance that is not to be run here: because the subject's profile declares absent what it needs,
+/// because of its own `applies`, or because of an expectation.
 pub fn judge_beforehand(instance: &ScenarioInstance, facts: &Facts, expectations: &Expectations) -> Option<Judgement> {
+    if let Some((feature, reason)) = facts.absent(instance) {
+        let summary = format!("the subject's profile declares `{feature}` absent: {reason}");
+        return Some(Judgement { expected: true, ..Judgement::new(Verdict::Skipped, summary) });
+    }
     match &instance.applies {
         Some(condition) if !applies(&condition.when, instance, facts) => {
             let summary = format!("{} (it applies where {})", condition.reason, condition.when);

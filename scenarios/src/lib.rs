@@ -17,6 +17,7 @@ mod matching;
 mod nearest;
 mod parameters;
 mod source;
+mod subject_profile;
 mod suite;
 mod suite_error;
 
@@ -29,5 +30,8 @@ pub use facts::Facts;
 pub use judge::{AppliedExpectation, FailedCheck, Judgement, Observations, StepError, judge, judge_beforehand};
 pub use language::*;
 pub use sandproof_reports::Verdict;
+pub use subject_profile::{
+    Absence, ChartSettings, ChartValues, ImageOrigin, ProcessSettings, SubjectProfile, SubjectProfileFile, Told,
+};
 pub use suite::Suite;
 pub use suite_error::{SuiteError, SuiteErrors};

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::expectations::ExpectationsFile;
 use crate::language::ScenarioFile;
+use crate::subject_profile::SubjectProfileFile;
 
 /// The schema of a scenario file. A value of a closed set may also be a parameter, so its schema allows `${param.NAME}`.
 pub fn scenario() -> Schema {
@@ -17,6 +18,11 @@ pub fn scenario() -> Schema {
 /// The schema of an expectations file.
 pub fn expectations() -> Schema {
     SchemaGenerator::default().into_root_schema_for::<ExpectationsFile>()
+}
+
+/// The schema of a subject profile.
+pub fn subject_profile() -> Schema {
+    SchemaGenerator::default().into_root_schema_for::<SubjectProfileFile>()
 }
 
 /// A schema as the repository keeps it: indented, with a newline at the end.

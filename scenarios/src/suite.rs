@@ -149,6 +149,7 @@ fn read(file: &Utf8Path, text: &str, known_faults: &[&str]) -> Result<Read, Vec<
                 source: first.source.clone(),
                 tags: first.tags.clone(),
                 faults: first.faults.clone(),
+                features: instances.iter().flat_map(|instance| instance.features.iter().copied()).collect(),
                 parameters: sets,
                 file: file.to_owned(),
                 instances,

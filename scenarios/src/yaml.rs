@@ -1,6 +1,11 @@
 //! YAML as Kubernetes reads it.
 
+use camino::Utf8Path;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::source::Document;
+use crate::suite_error::SuiteErrors;
 
 /// Reads one document. `0400` is octal, `yes` and `on` are true, as they are to Kubernetes;
 /// merge keys (`<<`) are refused, because what a file says should stand where it applies.
@@ -10,6 +15,13 @@ pub fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, serde_saphyr::Erro
         merge_keys: serde_saphyr::MergeKeyPolicy::Error,
     };
     serde_saphyr::from_str_with_options(text, options)
+}
+
+/// Reads a file of any content; what is no YAML is shown with its line and a caret.
+pub fn load(file: &Utf8Path) -> Result<Value, SuiteErrors> {
+    let text = fs_err::read_to_string(file).map_err(|error| SuiteErrors::unreadable(file, &error))?;
+    let document = Document::parse(file, &text).map_err(|error| SuiteErrors::from(vec![error]))?;
+    Ok(document.value().clone())
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use anyhow::{Context, Result};
 use sandproof_protocol::faults::Fault;
-use sandproof_scenarios::Scenario;
+use sandproof_scenarios::{Feature, Scenario};
 use serde::Deserialize;
 
 use crate::suite;
@@ -137,6 +137,16 @@ fn settings(variant: &Variant) -> String {
         let _ = write!(text, ", `{gate}` {} in the kubelet", word(on));
     }
     text
+}
+
+/// The table of the features that a profile can declare absent.
+pub(super) fn features() -> String {
+    let mut table = "\n| Feature | A subject that has it |\n|---|---|\n".to_owned();
+    for feature in Feature::ALL {
+        let _ = writeln!(table, "| `{feature}` | {} |", cell(feature.meaning()));
+    }
+    table.push('\n');
+    table
 }
 
 /// The page of the faults.

@@ -14,6 +14,7 @@ fn instance(steps: Vec<Step>) -> ScenarioInstance {
         source: String::new(),
         tags: vec![SMOKE.to_owned()],
         faults: Vec::new(),
+        features: std::collections::BTreeSet::new(),
         parameters: serde_json::from_value(json!({"registry": "plain"})).unwrap(),
         applies: None,
         alone: false,

@@ -12,7 +12,7 @@ use sandproof_reports::{ExitCode, Record};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Measurements, group::Group, host_json};
+use super::{Measurements, group::Group, host_json, megabytes};
 use crate::{
     cli::{BenchMatrixArguments, GlobalArguments, SelectionArguments},
     commands::{list::table, suite},
@@ -259,11 +259,6 @@ fn as_table(measured: &Measured) -> String {
         memory(measured.usage.peak_memory_bytes),
         measured.speed_up(),
     )
-}
-
-#[expect(clippy::cast_precision_loss, reason = "whole megabytes are shown")]
-fn megabytes(bytes: u64) -> f64 {
-    bytes as f64 / 1e6
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ mod run;
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use run::{ExistingArguments, Keep, Profile, RunArguments, SelectionArguments};
+pub(crate) use run::{ExistingArguments, Keep, Profile, RunArguments, SelectionArguments, SubjectArguments};
 
 use crate::terminal::ColorChoice;
 
@@ -360,6 +360,8 @@ pub(crate) enum BenchCommand {
     Matrix(BenchMatrixArguments),
     /// Measure the same on each provider that makes clusters, side by side in one run
     Providers(BenchProvidersArguments),
+    /// Measure a driver: sandboxes at once, its CPU and memory, its watch, and the API server's share
+    Driver(BenchDriverArguments),
 }
 
 /// `bench providers`.
@@ -380,6 +382,28 @@ pub(crate) struct BenchProvidersArguments {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// `bench driver`.
+#[derive(Debug, Args)]
+pub(crate) struct BenchDriverArguments {
+    #[command(flatten)]
+    pub(crate) subject: SubjectArguments,
+    /// The cell; the default one when not given
+    #[arg(long, env = "SANDPROOF_CELL", value_name = "EXPR")]
+    pub(crate) cell: Option<String>,
+    /// Sandboxes that are created at once, by commas
+    #[arg(long, default_value = "1,10,50", env = "SANDPROOF_BENCH_AT_ONCE", value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub(crate) at_once: Vec<u16>,
+    /// How often each round is run
+    #[arg(long, default_value_t = 3, env = "SANDPROOF_BENCH_RUNS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) runs: u32,
+    /// Sandboxes, written without pods, that are watched; 0 leaves the watch out
+    #[arg(long, default_value_t = 500, env = "SANDPROOF_BENCH_WATCHED", value_name = "N", value_parser = clap::value_parser!(u16).range(0..=5000))]
+    pub(crate) watched: u16,
+    /// Clients that watch them through the driver
+    #[arg(long, default_value_t = 10, env = "SANDPROOF_BENCH_WATCHERS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub(crate) watchers: u16,
 }
 
 /// `bench matrix`.

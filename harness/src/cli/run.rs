@@ -9,6 +9,8 @@ use clap::{
 };
 use sandproof_clusters::provider::Provider;
 
+use crate::subject::reference::SubjectReference;
+
 /// A named selection of cells and scenarios.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Profile {
@@ -92,17 +94,37 @@ pub(crate) struct ExistingArguments {
     pub(crate) yes: bool,
 }
 
+/// Which driver, and what is known of it.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Subject")]
+pub(crate) struct SubjectArguments {
+    /// The driver under test: reference, chart:PATH, chart:oci://REGISTRY/CHART[:VERSION], process:PATH, grpc:unix:PATH or grpc:http://HOST:PORT [default: the profile's, else reference]
+    #[arg(long, env = "SANDPROOF_SUBJECT", value_name = "REF", value_parser = SubjectReference::parse)]
+    pub(crate) subject: Option<SubjectReference>,
+    /// What is known of the driver beforehand: a YAML file, or a profile of the project's own such as upstream-like
+    #[arg(long, env = "SANDPROOF_SUBJECT_PROFILE", value_name = "NAME|FILE")]
+    pub(crate) subject_profile: Option<String>,
+    /// A file of values for the chart, below those that scenarios need; may be given several times, a later one wins
+    #[arg(long, env = "SANDPROOF_VALUES", value_name = "FILE")]
+    pub(crate) values: Vec<Utf8PathBuf>,
+    /// Arguments for the process, before those that scenarios need; everything after --args is one
+    #[arg(long = "args", env = "SANDPROOF_ARGS", value_name = "ARG", num_args = 1.., allow_hyphen_values = true)]
+    pub(crate) arguments: Vec<String>,
+    /// The namespace of the sandboxes of a driver that runs already (grpc:ADDRESS)
+    #[arg(long, env = "SANDPROOF_SUBJECT_NAMESPACE", value_name = "NAME")]
+    pub(crate) subject_namespace: Option<String>,
+    /// Deploy the reference driver with this fault switched on; may be given several times
+    #[arg(long = "fault", env = "SANDPROOF_FAULT", value_name = "NAME", value_delimiter = ',')]
+    pub(crate) faults: Vec<String>,
+}
+
 /// `run`.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct RunArguments {
     #[command(flatten)]
     pub(crate) selection: SelectionArguments,
-    /// The driver under test
-    #[arg(long, default_value = "reference", env = "SANDPROOF_SUBJECT", value_name = "REF", value_parser = ["reference"])]
-    pub(crate) subject: String,
-    /// Deploy the reference driver with this fault switched on
-    #[arg(long, env = "SANDPROOF_FAULT", value_name = "NAME")]
-    pub(crate) fault: Option<String>,
+    #[command(flatten)]
+    pub(crate) subject: SubjectArguments,
     /// Cells that run at once; chosen by the host's size when not given, see `doctor`
     #[arg(long, env = "SANDPROOF_CELLS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) cells: Option<u16>,

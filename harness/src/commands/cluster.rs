@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::suite;
 use crate::{
-    cli::{ClusterCommand, GlobalArguments, Keep, Profile, SelectionArguments},
+    cli::{ClusterCommand, GlobalArguments, Keep, Profile, SelectionArguments, SubjectArguments},
     events::Events,
     failure::Failure,
     interrupt,
@@ -24,6 +24,7 @@ use crate::{
         run::{self, RunSettings},
     },
     sinks::Progress,
+    subject::choice::Choice,
     terminal,
 };
 
@@ -65,6 +66,7 @@ async fn up(
         .into_iter()
         .next()
         .ok_or_else(|| Failure::NothingSelected { message: "no cell is selected".to_owned(), hint: None })?;
+    let subject = Choice::make(&paths, &SubjectArguments::default())?;
     let run_id = run::new_run_id();
     let settings = RunSettings {
         out: paths.state.join("runs").join(&run_id),
@@ -75,7 +77,7 @@ async fn up(
         cells: None,
         jobs: None,
         retries: 0,
-        fault: None,
+        subject,
         install,
         existing: None,
     };

@@ -2,14 +2,16 @@
 
 use camino::Utf8PathBuf;
 use sandproof_clusters::provider::Provider;
-use sandproof_reports::{Axes, Cell, ExitCode};
+use sandproof_reports::{Axes, Cell, ExitCode, Run};
 
 use super::report;
 use crate::{
-    cli::{GlobalArguments, Profile, ReproArguments, RunArguments, SelectionArguments},
+    cli::{GlobalArguments, Profile, ReproArguments, RunArguments, SelectionArguments, SubjectArguments},
     failure::Failure,
     paths::Paths,
-    plan, terminal,
+    plan,
+    subject::reference::SubjectReference,
+    terminal,
 };
 
 /// Finds the result in its report and runs exactly that cell and that scenario.
@@ -26,7 +28,7 @@ pub(crate) async fn repro(global: &GlobalArguments, arguments: &ReproArguments) 
         ));
     };
     terminal::progress(&format!("{cell} {key} was {} in that report", result.verdict));
-    let fault = value(&record.run.argv, "--fault");
+    let subject = subject(&record.run)?;
     let known = plan::cells(&plan::load_pins(&Paths::find()?)?).iter().any(|planned| planned.id == cell);
     let selection = SelectionArguments { profile: Profile::Full, scenario: Some(key), ..SelectionArguments::default() };
     let selection = if axes.provider == Provider::Existing.name() {
@@ -41,13 +43,7 @@ pub(crate) async fn repro(global: &GlobalArguments, arguments: &ReproArguments) 
         // It was put together on the command line: its axes say how.
         SelectionArguments { custom_cells: vec![settings(axes)], allow_skew: axes.skew.is_some(), ..selection }
     };
-    let run = RunArguments {
-        selection,
-        subject: "reference".to_owned(),
-        fault,
-        keep: arguments.keep,
-        ..RunArguments::default()
-    };
+    let run = RunArguments { selection, subject, keep: arguments.keep, ..RunArguments::default() };
     super::run::run(global, run).await
 }
 
@@ -79,6 +75,24 @@ fn settings(axes: &Axes) -> String {
         words.extend(gates.iter().map(|(gate, on)| format!("{group}.{gate}={on}")));
     }
     words.join(" ")
+}
+
+/// The subject of a run, as it was named; the names of records before that are the arguments of their command line.
+fn subject(run: &Run) -> Result<SubjectArguments, Failure> {
+    let Some(subject) = &run.subject else {
+        let faults = value(&run.argv, "--fault").into_iter().collect();
+        return Ok(SubjectArguments { faults, ..SubjectArguments::default() });
+    };
+    let reference = SubjectReference::parse(&subject.reference)
+        .map_err(|problem| Failure::usage(format!("the report's subject is `{}`", subject.reference), problem))?;
+    Ok(SubjectArguments {
+        subject: Some(reference),
+        subject_profile: subject.profile_file.clone(),
+        values: subject.values.iter().map(Utf8PathBuf::from).collect(),
+        arguments: subject.arguments.clone(),
+        subject_namespace: subject.namespace.clone(),
+        faults: subject.faults.clone(),
+    })
 }
 
 /// What a flag said in the run of the report: it is said again.

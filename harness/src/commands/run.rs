@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use sandproof_clusters::provider::Provider;
-use sandproof_protocol::faults;
 use sandproof_reports::{ExitCode, Record, terminal as matrix};
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +19,7 @@ use crate::{
     provider_choice,
     runner::run::{RunSettings, new_run_id, run as run_plan},
     sinks::{JsonLines, Progress},
+    subject::choice::Choice,
     terminal,
 };
 
@@ -29,18 +29,11 @@ pub(crate) const OUT: &str = "sandproof-out";
 /// Plans, runs, writes the report and shows the matrix.
 pub(crate) async fn run(global: &GlobalArguments, arguments: RunArguments) -> Result<ExitCode, Failure> {
     let paths = Paths::find()?;
-    if let Some(fault) = &arguments.fault
-        && faults::find(fault).is_none()
-    {
-        let names: Vec<&str> = faults::FAULTS.iter().map(|fault| fault.name).collect();
-        return Err(Failure::usage(
-            format!("there is no fault `{fault}`"),
-            format!("the faults are: {}", names.join(", ")),
-        ));
-    }
+    let subject = Choice::make(&paths, &arguments.subject)?;
     let suite = suite::load(&paths, arguments.selection.suite.as_deref())?;
-    let expectations = suite::expectations(&paths)?;
+    let expectations = suite::expectations(&paths)?.behind(&subject.profile.expectations);
     let pins = plan::load_pins(&paths)?;
+    subject.reach().await?;
     let baseline = arguments.baseline.as_deref().map(super::report::read).transpose()?;
     let run_id = new_run_id();
     let mut selection = arguments.selection;
@@ -53,6 +46,7 @@ pub(crate) async fn run(global: &GlobalArguments, arguments: RunArguments) -> Re
     } else {
         (Plan::make(&selection, &pins, &suite)?, None)
     };
+    let plan = plan.calling_agent(&subject.profile.agent_container);
     let out = output_directory(arguments.out.as_deref(), &run_id)?;
     let settings = RunSettings {
         run_id,
@@ -63,7 +57,7 @@ pub(crate) async fn run(global: &GlobalArguments, arguments: RunArguments) -> Re
         cells: arguments.cells.map(usize::from),
         jobs: arguments.jobs.map(usize::from),
         retries: arguments.retries,
-        fault: arguments.fault,
+        subject,
         install: !arguments.no_install,
         existing,
     };

@@ -19,6 +19,7 @@ use super::{
     observed::reached_something_else,
     result::{Bench, unjudged},
     schedule::Slot,
+    trial,
 };
 use crate::{
     cli::{Keep, SourceArguments},
@@ -27,6 +28,7 @@ use crate::{
     paths::Paths,
     plan::PlannedCell,
     provision::Kit,
+    subject::choice::Choice,
 };
 
 /// The longest name that the provider takes for a cluster.
@@ -54,17 +56,19 @@ pub(crate) struct CellContext {
     pub(crate) keep: Keep,
     pub(crate) jobs: usize,
     pub(crate) retries: u8,
-    pub(crate) fault: Option<String>,
+    pub(crate) subject: Choice,
+    /// The subject's chart, where it has one.
+    pub(crate) chart: Option<Utf8PathBuf>,
 }
 
-/// Runs all of a cell. It never fails: what goes wrong is in its results.
+/// Runs all of a cell. What goes wrong is in its results, but for a subject that does not start at all: that is the error.
 /// Its slot is told when the scenarios are over, so that another cell begins while this one is deleted.
 pub(crate) async fn run(
     context: &CellContext,
     planned: &PlannedCell,
     scenarios: Vec<ScenarioInstance>,
     slot: &mut Slot,
-) -> Cell {
+) -> Result<Cell, Failure> {
     let mut cell = Cell::new(&planned.id, &planned.name, planned.axes());
     let name = cluster_name(&context.run_id, &planned.id);
     let mut equipped = match equip(context, planned, &name, &mut cell.phases).await {
@@ -73,9 +77,19 @@ pub(crate) async fn run(
             cell.results = failed(context, planned, &scenarios, &failure);
             slot.scenarios_ended();
             cell.leftovers = remains(&context.paths, &name).await;
-            return cell;
+            return Ok(cell);
         }
     };
+    if !context.subject.is_reference()
+        && let Err(failure) = trial::start(&equipped.bench.stage, &context.subject.reference.to_string()).await
+    {
+        slot.scenarios_ended();
+        equipped.listeners.iter().for_each(|address| context.registry.close(*address));
+        for leftover in equipped.cluster.delete().await.leftovers {
+            context.events.emit(Event::Warning { text: format!("{}: left behind: {leftover}", planned.id) });
+        }
+        return Err(failure);
+    }
     cell.observed = equipped.observed.clone();
     if let Some(mismatch) = reached_something_else(planned, &cell.observed) {
         let failure = Failure::environment("reach the cell that was asked for", mismatch);
@@ -84,6 +98,7 @@ pub(crate) async fn run(
         let phase = PhaseClock::start(context, planned, "scenarios");
         cell.results = perform(&equipped.bench, &scenarios, context.jobs, 0).await;
         phase.finish(&mut cell.phases);
+        cell.observed.subject = equipped.bench.stage.subject.said();
     }
     slot.scenarios_ended();
     let red = cell.results.iter().any(|result| result.is_red(true));
@@ -110,7 +125,7 @@ pub(crate) async fn run(
                 cell: planned.id.clone(),
                 text: format!("kept as {name}; look with `./sandproof cluster shell {name}`, remove with `./sandproof cluster down {name}`"),
             });
-            return cell;
+            return Ok(cell);
         }
     }
     let phase = PhaseClock::start(context, planned, "delete");
@@ -133,7 +148,7 @@ pub(crate) async fn run(
         }
     }
     phase.finish(&mut cell.phases);
-    cell
+    Ok(cell)
 }
 
 /// Runs the scenarios side by side, in the order of the plan, and then those that must run alone, one after the other.
@@ -144,6 +159,8 @@ pub(crate) async fn perform(
     jobs: usize,
     offset: usize,
 ) -> Vec<CaseResult> {
+    // Where all of them share a namespace, each would see the others' sandboxes.
+    let jobs = if bench.stage.subject.namespace().is_some() { 1 } else { jobs };
     let one = async |position: usize| (position, bench.run(&scenarios[position], offset + position).await);
     let (alone, together): (Vec<usize>, Vec<usize>) =
         (0..scenarios.len()).partition(|position| scenarios[*position].alone);

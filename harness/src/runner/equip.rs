@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use kube::{
     Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
@@ -42,7 +42,11 @@ use crate::{
     place::Place,
     plan::PlannedCell,
     scene::Stage,
-    subject::chart::{Chart, ImageValue},
+    subject::{
+        Attached, HostProcess, Subject, Way,
+        chart::{Chart, ImageValue},
+        reference::SubjectReference,
+    },
 };
 
 /// How long the Agent Sandbox controller may take to be available.
@@ -120,16 +124,10 @@ async fn equip_uninterrupted(
         secure,
         releases: releases(context, planned, plain.clone()),
         guests: context.guests.clone(),
-        chart: Chart {
-            helm: helm(context)?,
-            directory: context.paths.chart(),
-            kubeconfig: description.kubeconfig.clone(),
-            scratch: context.scratch.join("helm"),
-        },
+        subject: subject(context, &description.kubeconfig)?,
         driver_image: ImageValue { repository: format!("{plain}/driver"), tag: TAG.to_owned() },
         supervisor_image: ImageValue { repository: format!("{plain}/supervisor"), tag: TAG.to_owned() },
         sandbox_image: format!("{plain}/agent:{TAG}"),
-        fault: context.fault.clone(),
         events: context.events.clone(),
         cancelled: context.cancelled.clone(),
         halt: context.cancelled.child_token(),
@@ -314,7 +312,7 @@ async fn finish_installation(
     let capabilities = capabilities.facts(&identity);
     let mut tree = identity;
     tree["capabilities"] = capabilities;
-    tree["subject"] = Value::String("reference".to_owned());
+    tree["subject"] = context.subject.profile.facts();
     tree["provider"] = Value::String(planned.provider.to_string());
     if tree["capabilities"]["imageVolume"] != "works" {
         stage.only_init_containers.store(true, Ordering::Relaxed);
@@ -395,6 +393,34 @@ fn report_milestones(stage: &Stage, milestones: &Milestones) {
             seconds: after.as_secs_f64(),
         });
     }
+}
+
+/// The subject, as it comes to be on this cluster.
+fn subject(context: &CellContext, kubeconfig: &Utf8Path) -> Result<Subject, Failure> {
+    let choice = &context.subject;
+    let way = match (&choice.reference, &context.chart) {
+        (SubjectReference::Process(program), _) => Way::Process(HostProcess {
+            program: program.clone(),
+            arguments: choice.arguments.clone(),
+            kubeconfig: kubeconfig.to_owned(),
+            directory: context.scratch.join("driver"),
+            profile: choice.profile.name.clone(),
+        }),
+        (SubjectReference::Grpc(address), _) => Way::Attached(Attached {
+            address: address.clone(),
+            namespace: choice.namespace.clone().unwrap_or_default(),
+            profile: choice.profile.name.clone(),
+        }),
+        (_, Some(directory)) => Way::Chart(Chart {
+            helm: helm(context)?,
+            directory: directory.clone(),
+            values: choice.values.clone(),
+            kubeconfig: kubeconfig.to_owned(),
+            scratch: context.scratch.join("helm"),
+        }),
+        (_, None) => return Err(Failure::environment("find the subject's chart", "there is none")),
+    };
+    Ok(Subject::new(Arc::clone(&choice.profile), choice.faults.clone(), way))
 }
 
 fn helm(context: &CellContext) -> Result<Utf8PathBuf, Failure> {

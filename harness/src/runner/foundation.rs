@@ -20,6 +20,7 @@ use crate::{
     failure::Failure,
     plan::PlannedCell,
     provision::{self, Kit},
+    subject::{chart, reference::SubjectReference},
 };
 
 /// What is the same for all cells of a run.
@@ -30,6 +31,8 @@ pub(crate) struct Ground {
     driver: Utf8PathBuf,
     /// The images by the Agent Sandbox controller in them: nothing else in them differs from cell to cell.
     guests: Mutex<BTreeMap<Utf8PathBuf, Guests>>,
+    /// The chart that came from a registry, once it has.
+    pulled: Mutex<Option<Utf8PathBuf>>,
 }
 
 /// What one cell stands on.
@@ -43,6 +46,8 @@ pub(crate) struct Foundation {
     pub(crate) kit: Kit,
     pub(crate) registry: Arc<Registry>,
     pub(crate) guests: Guests,
+    /// The subject's chart, where it has one.
+    pub(crate) chart: Option<Utf8PathBuf>,
     directory: Utf8PathBuf,
     _scratch: Arc<Scratch>,
 }
@@ -54,12 +59,13 @@ struct Scratch(Utf8PathBuf);
 impl Ground {
     /// Makes the run's directory and finds the driver.
     pub(crate) fn new(settings: &RunSettings) -> Result<Self, Failure> {
-        let driver = settings.paths.program(match settings.fault {
-            None => "sandproof-reference-driver",
-            Some(_) => "sandproof-reference-driver-faults",
+        let driver = settings.paths.program(if settings.subject.faults.is_empty() {
+            "sandproof-reference-driver"
+        } else {
+            "sandproof-reference-driver-faults"
         })?;
         let scratch = Arc::new(Scratch::make(settings)?);
-        Ok(Self { settings: settings.clone(), scratch, driver, guests: Mutex::default() })
+        Ok(Self { settings: settings.clone(), scratch, driver, guests: Mutex::default(), pulled: Mutex::default() })
     }
 
     /// Makes what the cell at `position` stands on, and says what of it was there already.
@@ -71,6 +77,7 @@ impl Ground {
         kit: Kit,
         events: &Events,
     ) -> Result<Foundation, Failure> {
+        let chart = self.chart(&kit).await?;
         let (guests, built) = self.guests(&kit).await?;
         let components = kit.all();
         let cached = components.iter().filter(|component| component.cached).count();
@@ -96,9 +103,32 @@ impl Ground {
             kit,
             registry: Arc::new(registry),
             guests,
+            chart,
             directory,
             _scratch: Arc::clone(&self.scratch),
         })
+    }
+
+    /// The subject's chart. One in a registry is fetched once, so that every cell gets the same.
+    async fn chart(&self, kit: &Kit) -> Result<Option<Utf8PathBuf>, Failure> {
+        let (address, version) = match &self.settings.subject.reference {
+            SubjectReference::Reference => return Ok(Some(self.settings.paths.chart())),
+            SubjectReference::Chart(path) => return Ok(Some(path.clone())),
+            SubjectReference::Process(_) | SubjectReference::Grpc(_) => return Ok(None),
+            SubjectReference::OciChart { address, version } => (address, version.as_deref()),
+        };
+        let mut pulled = self.pulled.lock().await;
+        if pulled.is_none() {
+            let target = self.scratch.0.join("chart");
+            let tried = format!("fetch the chart {address}");
+            fs_err::create_dir_all(&target).map_err(|error| Failure::environment(&tried, error))?;
+            let chart = chart::pull(&program(&kit.helm, "helm")?, address, version, &target).await.map_err(|found| {
+                let hint = "look for the chart and its version with the real Helm: helm show chart ADDRESS --version VERSION";
+                Failure::environment_with_hint(tried, found, hint)
+            })?;
+            *pulled = Some(chart);
+        }
+        Ok(pulled.clone())
     }
 
     /// The images for a cell, and how many of them had to be built for it.
@@ -193,7 +223,8 @@ pub(crate) fn context(
         keep: settings.keep,
         jobs: settings.jobs.unwrap_or_else(|| default_jobs(&foundation.host)),
         retries: settings.retries,
-        fault: settings.fault.clone(),
+        subject: settings.subject.clone(),
+        chart: foundation.chart.clone(),
     })
 }
 

@@ -13,3 +13,4 @@ mod readiness;
 pub(crate) mod result;
 pub(crate) mod run;
 mod schedule;
+mod trial;

@@ -37,6 +37,7 @@ pub(super) fn observed(facts: &Value) -> Observed {
             .filter_map(|(name, found)| Some((name.clone(), shown(found)?)))
             .collect(),
         adaptations: Vec::new(),
+        subject: None,
     }
 }
 

@@ -173,8 +173,11 @@ impl Bench {
             Keep::OnFailure => is_red(&judgement),
             Keep::Always => true,
         };
+        if let Some(deployed) = scene.deployed.take() {
+            deployed.end().await;
+        }
         if !stays {
-            close(&scene).await;
+            close(&mut scene).await;
         }
         Attempt { judgement, seen, evidence }
     }
@@ -257,6 +260,9 @@ fn is_red(judgement: &Judgement) -> bool {
 
 /// Creates the scenario's namespace.
 async fn open(scene: &Scene) -> Result<(), Failure> {
+    if scene.stage.subject.namespace().is_some() {
+        return Ok(());
+    }
     let tried = format!("create the namespace {}", scene.namespace);
     let mut namespace = json!({
         "metadata": { "name": scene.namespace, "labels": { "sandproof.dev/scenario": label(&scene.key) } },
@@ -289,7 +295,11 @@ fn unread_secret(scene: &Scene) -> Option<String> {
 }
 
 /// Asks for the namespace's end; the cell's deletion is what clean-up relies on.
-async fn close(scene: &Scene) {
+async fn close(scene: &mut Scene) {
+    if scene.stage.subject.namespace().is_some() {
+        steps::clear(scene).await;
+        return;
+    }
     let api: Api<Namespace> = Api::all(scene.stage.client.clone());
     if let Err(error) = api.delete(&scene.namespace, &DeleteParams::background()).await {
         scene

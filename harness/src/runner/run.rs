@@ -33,6 +33,7 @@ use crate::{
     paths::Paths,
     plan::{Plan, PlannedCell, profile_name},
     provision::{self, Kit},
+    subject::choice::Choice,
 };
 
 /// What a run is told.
@@ -47,7 +48,7 @@ pub(crate) struct RunSettings {
     pub(crate) cells: Option<usize>,
     pub(crate) jobs: Option<usize>,
     pub(crate) retries: u8,
-    pub(crate) fault: Option<String>,
+    pub(crate) subject: Choice,
     pub(crate) install: bool,
     /// The cluster of the user's that the cell of provider `existing` is.
     pub(crate) existing: Option<Target>,
@@ -140,6 +141,7 @@ pub(crate) async fn run(
         profile: profile_name(plan.profile).to_owned(),
         argv: argv(),
         harness: Harness { version: env!("CARGO_PKG_VERSION").to_owned(), commit: commit() },
+        subject: Some(settings.subject.record()),
     };
     Ok(Record::new(run, cells, cancelled.is_cancelled()))
 }
@@ -236,7 +238,7 @@ async fn one(shared: Shared, position: usize, job: Job, mut slot: Slot) -> Resul
     let cell = cell::run(&context, &planned, scenarios, &mut slot).await;
     drop(context);
     foundation.remove().await;
-    Ok(cell)
+    cell
 }
 
 /// What is left to say of a cell whose task broke down, once its cluster is gone.

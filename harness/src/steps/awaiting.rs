@@ -12,9 +12,6 @@ use super::{
 };
 use crate::{cluster_state::SeenEvent, scene::Scene};
 
-/// The container that a sandbox is for.
-const AGENT: &str = "agent";
-
 /// Waits for a state of a sandbox's pod.
 pub(super) async fn sandbox(scene: &mut Scene, step: &AwaitStep) -> Value {
     let name = scene.sandbox(&step.sandbox, None).name;
@@ -25,7 +22,7 @@ pub(super) async fn sandbox(scene: &mut Scene, step: &AwaitStep) -> Value {
         .state
         .wait(within, |state| {
             let pod = scene.sandbox_pod(state, &name)?;
-            decisive(&pod, &state.events(&scene.namespace), step)
+            decisive(&pod, &state.events(&scene.namespace), step, &stage.subject.profile.agent_container)
         })
         .await;
     let pod = scene.sandbox_pod(&stage.state, &name);
@@ -145,7 +142,12 @@ fn condition_line(condition: &Value) -> String {
 }
 
 /// Whether the pod's state ends the wait, and whether it is the state that was waited for.
-fn decisive(pod: &Value, events: &[SeenEvent], step: &AwaitStep) -> Option<(bool, Option<ContainerStatus>)> {
+fn decisive(
+    pod: &Value,
+    events: &[SeenEvent],
+    step: &AwaitStep,
+    agent: &str,
+) -> Option<(bool, Option<ContainerStatus>)> {
     let wanted = step.container.as_deref();
     let containers: Vec<ContainerStatus> = pods::containers(pod)
         .into_iter()
@@ -155,7 +157,7 @@ fn decisive(pod: &Value, events: &[SeenEvent], step: &AwaitStep) -> Option<(bool
     let refused =
         containers.iter().find(|container| container.state == ContainerState::PullRefused).or(by_event.as_ref());
     let failed = containers.iter().find(|container| container.state == ContainerState::Failed);
-    let runs = pods::runs(pod, wanted.unwrap_or(AGENT));
+    let runs = pods::runs(pod, wanted.unwrap_or(agent));
     let unmountable = pods::unmountable(pod, events).is_some();
     match step.until {
         AwaitUntil::Running if runs => Some((true, None)),

@@ -6,6 +6,7 @@ pub(crate) mod rpc;
 pub(crate) mod watching;
 
 mod awaiting;
+mod clear;
 mod deploy;
 mod preload;
 mod provide;
@@ -16,7 +17,8 @@ mod schema;
 mod submit;
 mod volumes;
 
-pub(crate) use deploy::driver_log;
+pub(crate) use clear::clear;
+pub(crate) use deploy::{driver_log, settings as driver_settings};
 
 use sandproof_scenarios::Step;
 use serde_json::{Value, json};

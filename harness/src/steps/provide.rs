@@ -25,7 +25,7 @@ pub(super) async fn image(scene: &mut Scene, step: &ImageStep) -> Result<Value, 
         ImageContent::Agent => &scene.stage.guests.agent,
         ImageContent::Supervisor => &scene.stage.guests.supervisor,
     };
-    let repository = format!("{}/{}", scene.namespace, step.name.to_ascii_lowercase());
+    let repository = format!("{}/{}", scene.identity, step.name.to_ascii_lowercase());
     // The label makes the digest new, so that no node can have the image; the layers are shared.
     let image = base
         .with_label("dev.sandproof.image", &repository)

@@ -42,7 +42,8 @@ pub(super) async fn probe(scene: &mut Scene, step: &ProbeStep) -> Result<Value, 
         .ok_or_else(|| StepError::Subject(format!("sandbox {name} has no pod to look into")))?;
     let api: Api<Pod> = Api::namespaced(scene.stage.client.clone(), &scene.namespace);
     let command = ["/sandproof-probe", "report", "--supervisor", SUPERVISOR];
-    let parameters = AttachParams::default().container("agent").stdout(true).stderr(true);
+    let agent = scene.stage.subject.profile.agent_container.clone();
+    let parameters = AttachParams::default().container(agent).stdout(true).stderr(true);
     let run = async {
         let mut process = api.exec(&pod, command, &parameters).await.map_err(|error| error.to_string())?;
         let (mut stdout, mut stderr) = (String::new(), String::new());

@@ -1,24 +1,35 @@
-//! Deploys the reference driver with its chart, through the real Helm.
+//! A subject's chart: its values, and the real Helm that installs and renders it.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use sandproof_clusters::process::{Process, ProcessError};
+use sandproof_scenarios::{ChartSettings, Feature, ImageOrigin};
 use serde_json::{Map, Value, json};
+
+use super::{SecretsForm, Settings, Unappliable};
 
 /// How long an installation may take: Helm renders, and creates a handful of objects.
 const INSTALL_DEADLINE: Duration = Duration::from_mins(1);
 
+/// How long a chart may take to come from a registry.
+const PULL_DEADLINE: Duration = Duration::from_mins(2);
+
 /// The release name; each scenario has a namespace of its own, so one name serves.
 pub(crate) const RELEASE: &str = "driver";
+
+/// The reference driver's environment variable for faults, separated by commas.
+const FAULTS_VARIABLE: &str = "OPENSHELL_FAULT";
 
 /// What is needed to install the chart into a cluster.
 #[derive(Debug, Clone)]
 pub(crate) struct Chart {
     /// The real `helm`.
     pub(crate) helm: Utf8PathBuf,
-    /// The chart's directory.
+    /// The chart's directory or archive.
     pub(crate) directory: Utf8PathBuf,
+    /// Files of values, below those that scenarios need.
+    pub(crate) values: Vec<Utf8PathBuf>,
     /// The cluster's kubeconfig.
     pub(crate) kubeconfig: Utf8PathBuf,
     /// Where Helm may keep its own files, so that the user's are never touched.
@@ -34,74 +45,89 @@ pub(crate) struct ImageValue {
     pub(crate) tag: String,
 }
 
-/// How the names of the pull secrets are handed to the driver.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum SecretsForm {
-    /// `server.sandboxImagePullSecrets: [{name: a}]`.
-    Objects,
-    /// `server.sandboxImagePullSecrets: [a]`.
-    Strings,
-    /// The environment variable of the driver's binary.
-    Environment,
+impl ImageValue {
+    /// Its full reference.
+    pub(crate) fn reference(&self) -> String {
+        format!("{}:{}", self.repository, self.tag)
+    }
 }
 
-/// The driver's configuration in one namespace.
-#[derive(Debug, Clone)]
-pub(crate) struct DriverValues {
-    /// The driver's own image.
-    pub(crate) driver: ImageValue,
-    /// The supervisor's image.
-    pub(crate) supervisor: ImageValue,
-    /// The side-load method; empty leaves the choice to the chart.
-    pub(crate) sideload: String,
-    /// The image of a sandbox that names none.
-    pub(crate) sandbox_image: String,
-    /// Global pull secrets, in order.
-    pub(crate) pull_secrets: Vec<String>,
-    /// How they are handed over.
-    pub(crate) form: SecretsForm,
-    /// Whether the chart itself looks for the Sandbox API.
-    pub(crate) preflight: bool,
-    /// A fault of the reference driver.
-    pub(crate) fault: Option<String>,
+/// The values that tell a chart what a scenario needs, under the names of the profile.
+pub(crate) fn values(chart: &ChartSettings, profile: &str, settings: &Settings) -> Result<Value, Unappliable> {
+    let names = &chart.values;
+    let unappliable = |what, feature| Unappliable { what, by: "chart value", profile: profile.to_owned(), feature };
+    let mut tree = Tree::default();
+    if chart.image == ImageOrigin::Reference {
+        tree.set(names.image_repository.as_deref(), json!(settings.reference_image.repository));
+        tree.set(names.image_tag.as_deref(), json!(settings.reference_image.tag));
+        tree.set(names.image_pull_policy.as_deref(), json!("IfNotPresent"));
+    }
+    let supervisor = tree.set(names.supervisor_repository.as_deref(), json!(settings.supervisor.repository))
+        && tree.set(names.supervisor_tag.as_deref(), json!(settings.supervisor.tag));
+    if settings.supervisor_matters && !supervisor {
+        return Err(unappliable("its supervisor's image", Feature::ConfiguredSupervisorImage));
+    }
+    tree.set(names.supervisor_pull_policy.as_deref(), json!("IfNotPresent"));
+    // An empty method is what a chart without the value has anyway.
+    let sideload = tree.set(names.sideload.as_deref(), json!(settings.sideload));
+    if settings.sideload_matters && !sideload && !settings.sideload.is_empty() {
+        return Err(unappliable("its side-load method", Feature::ConfiguredSideload));
+    }
+    tree.set(names.sandbox_image.as_deref(), json!(settings.sandbox_image));
+    tree.set(names.preflight.as_deref(), json!(settings.preflight));
+    let mut environment: Vec<Value> = Vec::new();
+    let secrets = &settings.pull_secrets;
+    let told = match (settings.form, &chart.pull_secrets_variable) {
+        (SecretsForm::Objects, _) => {
+            let objects: Vec<Value> = secrets.iter().map(|name| json!({ "name": name })).collect();
+            tree.set(names.pull_secrets.as_deref(), json!(objects))
+        }
+        (SecretsForm::Strings, _) => tree.set(names.pull_secrets.as_deref(), json!(secrets)),
+        (SecretsForm::Environment, None) => false,
+        (SecretsForm::Environment, Some(variable)) => {
+            environment.push(json!({ "name": variable, "value": secrets.join(",") }));
+            names.environment.is_some()
+        }
+    };
+    if !told && !secrets.is_empty() {
+        let feature = match settings.form {
+            SecretsForm::Objects | SecretsForm::Strings => Feature::ConfiguredPullSecrets,
+            SecretsForm::Environment => Feature::ConfiguredByEnvironment,
+        };
+        return Err(unappliable("its pull secrets", feature));
+    }
+    if !settings.faults.is_empty() {
+        environment.push(json!({ "name": FAULTS_VARIABLE, "value": settings.faults.join(",") }));
+    }
+    if !environment.is_empty() {
+        tree.set(names.environment.as_deref(), Value::Array(environment));
+    }
+    Ok(Value::Object(tree.root))
 }
 
-impl DriverValues {
-    /// The values file.
-    pub(crate) fn values(&self) -> Value {
-        let mut environment: Vec<Value> = Vec::new();
-        let mut server = Map::new();
-        server.insert("sandboxImage".to_owned(), json!(self.sandbox_image));
-        match self.form {
-            SecretsForm::Objects => {
-                let secrets: Vec<Value> = self.pull_secrets.iter().map(|name| json!({ "name": name })).collect();
-                server.insert("sandboxImagePullSecrets".to_owned(), Value::Array(secrets));
+/// Values by dotted paths.
+#[derive(Debug, Default)]
+struct Tree {
+    root: Map<String, Value>,
+}
+
+impl Tree {
+    /// Puts a value at a path; whether there is a path to put it at.
+    fn set(&mut self, path: Option<&str>, value: Value) -> bool {
+        let Some(path) = path else { return false };
+        let mut keys: Vec<&str> = path.split('.').collect();
+        let Some(last) = keys.pop() else { return false };
+        let mut map = &mut self.root;
+        for key in keys {
+            let inner = map.entry(key).or_insert_with(|| Value::Object(Map::new()));
+            if !inner.is_object() {
+                *inner = Value::Object(Map::new());
             }
-            SecretsForm::Strings => {
-                server.insert("sandboxImagePullSecrets".to_owned(), json!(self.pull_secrets));
-            }
-            SecretsForm::Environment => environment.push(json!({
-                "name": "OPENSHELL_SANDBOX_IMAGE_PULL_SECRETS",
-                "value": self.pull_secrets.join(","),
-            })),
+            let Value::Object(object) = inner else { return false };
+            map = object;
         }
-        if let Some(fault) = &self.fault {
-            environment.push(json!({ "name": "OPENSHELL_FAULT", "value": fault }));
-        }
-        json!({
-            "image": { "repository": self.driver.repository, "tag": self.driver.tag, "pullPolicy": "IfNotPresent" },
-            "supervisor": {
-                "image": {
-                    "repository": self.supervisor.repository,
-                    "tag": self.supervisor.tag,
-                    "pullPolicy": "IfNotPresent",
-                },
-                "sideloadMethod": self.sideload,
-            },
-            "server": server,
-            "agentSandbox": { "preflight": { "enabled": self.preflight } },
-            "extraEnv": environment,
-        })
+        map.insert(last.to_owned(), value);
+        true
     }
 }
 
@@ -110,7 +136,9 @@ impl Chart {
     pub(crate) async fn install(&self, namespace: &str, values: &Value) -> Result<(), ProcessError> {
         self.helm()
             .args(["install", RELEASE, self.directory.as_str()])
-            .args(["--namespace", namespace, "--values", "-"])
+            .args(["--namespace", namespace])
+            .args(self.files())
+            .args(["--values", "-"])
             // The API server checks every field when they are applied; fetching its whole schema first costs more than the installation.
             .arg("--disable-openapi-validation")
             .stdin(values.to_string())
@@ -120,13 +148,12 @@ impl Chart {
             .map(drop)
     }
 
-    /// The driver's Deployment as the chart renders it for an API server of that version; no cluster is asked.
+    /// What the chart renders for an API server of that version; no cluster is asked.
     pub(crate) async fn render(&self, kube_version: &str, values: &Value) -> Result<String, ProcessError> {
         self.helm()
             .args(["template", RELEASE, self.directory.as_str(), "--kube-version", kube_version])
-            .args(["--show-only", "templates/deployment.yaml", "--values", "-"])
-            // It asks for the Sandbox API, which nobody serves here.
-            .args(["--set", "agentSandbox.preflight.enabled=false"])
+            .args(self.files())
+            .args(["--values", "-"])
             .stdin(values.to_string())
             .deadline(INSTALL_DEADLINE)
             .run()
@@ -134,20 +161,104 @@ impl Chart {
             .map(|captured| captured.stdout)
     }
 
+    fn files(&self) -> impl Iterator<Item = &str> {
+        self.values.iter().flat_map(|file| ["--values", file.as_str()])
+    }
+
     fn helm(&self) -> Process {
-        let scratch = |name: &str| -> Utf8PathBuf { self.scratch.join(name) };
-        let environment: BTreeMap<&str, Utf8PathBuf> = BTreeMap::from([
-            ("HELM_CACHE_HOME", scratch("cache")),
-            ("HELM_CONFIG_HOME", scratch("config")),
-            ("HELM_DATA_HOME", scratch("data")),
-            ("KUBECONFIG", self.kubeconfig.clone()),
-        ]);
-        environment
-            .iter()
-            .fold(Process::new(&self.helm), |process, (name, path)| process.env(name, path))
-            // It lives for less than a second: freeing memory is wasted on it, up to this much.
-            .env("GOGC", "off")
-            .env("GOMEMLIMIT", "512MiB")
-            .current_dir(Utf8Path::new("/"))
+        helm(&self.helm, &self.scratch).env("KUBECONFIG", &self.kubeconfig)
+    }
+}
+
+/// Fetches a chart from an OCI registry into `target`, which must exist; gives the chart's directory.
+pub(crate) async fn pull(
+    program: &Utf8Path,
+    reference: &str,
+    version: Option<&str>,
+    target: &Utf8Path,
+) -> Result<Utf8PathBuf, String> {
+    let mut process = helm(program, &target.join("helm"))
+        .args(["pull", reference, "--untar", "--untardir", target.join("chart").as_str()])
+        .deadline(PULL_DEADLINE);
+    if let Some(version) = version {
+        process = process.args(["--version", version]);
+    }
+    if is_on_loopback(reference) {
+        process = process.arg("--plain-http");
+    }
+    process.run().await.map_err(|error| error.to_string())?;
+    let found = target.join("chart").read_dir_utf8().ok().and_then(|mut entries| entries.next()?.ok());
+    found.map(camino::Utf8DirEntry::into_path).ok_or_else(|| format!("{reference} has no chart in it"))
+}
+
+/// A registry on this machine's loopback address speaks plain HTTP, as the tools of this trade take for granted.
+fn is_on_loopback(reference: &str) -> bool {
+    let host = reference.trim_start_matches("oci://").split(['/', ':']).next().unwrap_or_default();
+    host == "localhost" || host.starts_with("127.")
+}
+
+fn helm(program: &Utf8Path, scratch: &Utf8Path) -> Process {
+    let scratch = |name: &str| -> Utf8PathBuf { scratch.join(name) };
+    let environment: BTreeMap<&str, Utf8PathBuf> = BTreeMap::from([
+        ("HELM_CACHE_HOME", scratch("cache")),
+        ("HELM_CONFIG_HOME", scratch("config")),
+        ("HELM_DATA_HOME", scratch("data")),
+    ]);
+    environment
+        .iter()
+        .fold(Process::new(program), |process, (name, path)| process.env(name, path))
+        // It lives for less than a second: freeing memory is wasted on it, up to this much.
+        .env("GOGC", "off")
+        .env("GOMEMLIMIT", "512MiB")
+        .current_dir(Utf8Path::new("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[test]
+    fn the_reference_chart_gets_everything_under_upstreams_names() {
+        let chart = ChartSettings { image: ImageOrigin::Reference, ..ChartSettings::default() };
+        let settings = Settings { faults: vec!["one".to_owned(), "two".to_owned()], ..Settings::example() };
+        insta::assert_json_snapshot!(values(&chart, "reference", &settings).unwrap());
+    }
+
+    #[test]
+    fn another_chart_keeps_its_own_image() {
+        let found = values(&ChartSettings::default(), "mine", &Settings::example()).unwrap();
+        assert_eq!(found.get("image"), None);
+    }
+
+    #[rstest]
+    #[case(SecretsForm::Objects, "configured-pull-secrets")]
+    #[case(SecretsForm::Environment, "configured-by-environment")]
+    fn what_a_scenario_needs_and_a_chart_cannot_be_told_is_an_error(#[case] form: SecretsForm, #[case] feature: &str) {
+        let mut chart = ChartSettings::default();
+        (chart.values.pull_secrets, chart.values.environment) = (None, None);
+        let error = values(&chart, "mine", &Settings { form, ..Settings::example() }).unwrap_err();
+        assert_eq!(error.feature.name(), feature);
+        let without = Settings { form, pull_secrets: Vec::new(), ..Settings::example() };
+        assert!(values(&chart, "mine", &without).is_ok(), "a scenario without pull secrets needs none");
+    }
+
+    #[test]
+    fn a_method_that_does_not_matter_is_left_out_where_there_is_no_value() {
+        let mut chart = ChartSettings::default();
+        chart.values.sideload = None;
+        let method = Settings { sideload: "init-container".to_owned(), ..Settings::example() };
+        assert!(values(&chart, "mine", &method).is_ok());
+        let wanted = Settings { sideload_matters: true, ..method };
+        assert_eq!(values(&chart, "mine", &wanted).unwrap_err().feature, Feature::ConfiguredSideload);
+    }
+
+    #[rstest]
+    #[case("oci://127.0.0.1:5000/charts/driver", true)]
+    #[case("oci://localhost/driver", true)]
+    #[case("oci://registry.example/127.0.0.1", false)]
+    fn only_loopback_is_plain_http(#[case] reference: &str, #[case] plain: bool) {
+        assert_eq!(is_on_loopback(reference), plain);
     }
 }

@@ -48,6 +48,18 @@ impl Faults {
         self.is_on("accept-malformed-override")
     }
 
+    pub(crate) fn ignores_platform_override(&self) -> bool {
+        self.is_on("ignore-platform-override")
+    }
+
+    pub(crate) fn refuses_driver_override(&self) -> bool {
+        self.is_on("refuse-driver-override")
+    }
+
+    pub(crate) fn refuses_sideload_override(&self) -> bool {
+        self.is_on("refuse-sideload-override")
+    }
+
     pub(crate) fn mounts_writable(&self) -> bool {
         self.is_on("writable-mount")
     }

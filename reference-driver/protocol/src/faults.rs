@@ -42,6 +42,24 @@ pub const FAULTS: &[Fault] = &[
         caught_by: &["PS-09"],
     },
     Fault {
+        name: "ignore-platform-override",
+        description: "pull secrets in platform_config are taken for absent, whatever their shape, as upstream does",
+        promise: "a sandbox's own pull secrets replace the configured ones, wherever it brings them",
+        caught_by: &["PS-05", "PS-06", "PS-07", "PS-08", "PS-09", "PS-18"],
+    },
+    Fault {
+        name: "refuse-driver-override",
+        description: "pull secrets in driver_config are refused as an unknown field, as upstream does",
+        promise: "a sandbox's own pull secrets replace the configured ones, wherever it brings them",
+        caught_by: &["PS-05"],
+    },
+    Fault {
+        name: "refuse-sideload-override",
+        description: "a sandbox's own side-load method and supervisor image are refused as unknown fields, as upstream does",
+        promise: "a sandbox can choose how the supervisor comes in",
+        caught_by: &["SL-04", "SL-05", "SL-07", "SL-12", "SL-20"],
+    },
+    Fault {
         name: "assume-api-version",
         description: "the newest API version of the Sandbox is used without asking whether it is served",
         promise: "a driver that finds no API version of the Sandbox says so",

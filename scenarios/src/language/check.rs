@@ -19,6 +19,19 @@ pub struct Check {
     pub when: Option<String>,
 }
 
+impl Check {
+    /// Puts the name that a subject gives the agent container in place of the one that scenarios use.
+    pub(crate) fn call_agent(&mut self, usual: &str, name: &str) {
+        let renamed = |path: &str| path.replace(&format!("[name={usual}]"), &format!("[name={name}]"));
+        self.at = renamed(&self.at);
+        match &mut self.matcher {
+            Matcher::SameAs(path) | Matcher::Mentions(path) => *path = renamed(path),
+            Matcher::Equals(value) if self.at.ends_with(".container") && *value == usual => *value = name.into(),
+            _ => {}
+        }
+    }
+}
+
 /// What must be true of the value at a path.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Matcher {

@@ -7,6 +7,7 @@
 mod agent_sandbox;
 mod check;
 mod cluster_objects;
+mod feature;
 mod period;
 mod request;
 mod scenario;
@@ -17,6 +18,7 @@ pub use agent_sandbox::{ChangeStep, ControllerState, InstallationStep, ReadStep,
 pub(crate) use check::Plain;
 pub use check::{Check, Matcher};
 pub use cluster_objects::{RightsStep, ServiceAccountStep, VolumeStep};
+pub use feature::Feature;
 pub use period::{ParsePeriodError, Period};
 pub use request::{CaseRequests, SandboxRequest, Submission, TypedResources};
 pub use scenario::{Applies, Parameters, Scenario, ScenarioFile, ScenarioInstance, Unsupported};

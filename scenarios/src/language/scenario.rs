@@ -1,11 +1,16 @@
 //! Scenarios, and what becomes of one for each set of its parameters.
 
+use std::collections::BTreeSet;
+
 use camino::Utf8PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{Check, Step};
+use super::{Check, Feature, Step};
+
+/// What scenarios call the container in a sandbox's pod that runs the sandbox.
+const AGENT: &str = "agent";
 
 /// The values of a scenario's parameters for one instance.
 pub type Parameters = Map<String, Value>;
@@ -29,6 +34,9 @@ pub struct ScenarioFile {
     /// The reference driver's faults that must turn it red.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<String>,
+    /// What the subject must be able to do, beside what the steps tell it; where a profile declares one absent, it is `skipped`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub features: Vec<Feature>,
     /// Each entry is one instance with a result of its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parameters: Vec<Parameters>,
@@ -82,6 +90,8 @@ pub struct Scenario {
     pub tags: Vec<String>,
     /// The reference driver's faults that must turn it red.
     pub faults: Vec<String>,
+    /// What the subject must be able to do, in any of the instances.
+    pub features: BTreeSet<Feature>,
     /// The parameters of each instance; one empty entry where there are none.
     pub parameters: Vec<Parameters>,
     /// The file it was read from.
@@ -106,6 +116,8 @@ pub struct ScenarioInstance {
     pub tags: Vec<String>,
     /// The reference driver's faults that must turn it red.
     pub faults: Vec<String>,
+    /// What the subject must be able to do: what the scenario says, and what its steps tell the driver.
+    pub features: BTreeSet<Feature>,
     /// The values of this instance's parameters.
     pub parameters: Parameters,
     /// Where it makes sense at all; everywhere if it does not say.
@@ -126,7 +138,7 @@ impl Scenario {
         self.instances.clone()
     }
 
-    /// What `--scenario` expressions read: `id`, `title`, `promise`, `source`, `tags`, `faults`.
+    /// What `--scenario` expressions read: `id`, `title`, `promise`, `source`, `tags`, `faults`, `features`.
     pub fn fields(&self) -> Value {
         json!({
             "id": self.id,
@@ -135,6 +147,7 @@ impl Scenario {
             "source": self.source,
             "tags": self.tags,
             "faults": self.faults,
+            "features": self.features,
         })
     }
 }
@@ -142,10 +155,12 @@ impl Scenario {
 impl ScenarioInstance {
     /// The fields that `--scenario` expressions may read.
     pub const FIELDS: &'static [&'static str] =
-        &["id", "key", "title", "promise", "source", "tags", "faults", "param.*"];
+        &["id", "key", "title", "promise", "source", "tags", "faults", "features", "param.*"];
 
     /// Puts the parameters in place of nothing: `file` has none of `${param.NAME}` left.
     pub(crate) fn new(file: ScenarioFile, parameters: Parameters) -> Self {
+        let mut features = Feature::of_steps(&file.steps);
+        features.extend(file.features);
         Self {
             key: sandproof_reports::result_key(&file.id, &parameters),
             id: file.id,
@@ -154,6 +169,7 @@ impl ScenarioInstance {
             source: file.source,
             tags: file.tags,
             faults: file.faults,
+            features,
             parameters,
             applies: file.applies,
             alone: file.alone,
@@ -161,6 +177,26 @@ impl ScenarioInstance {
             steps: file.steps,
             expect: file.expect,
         }
+    }
+
+    /// The same for a subject that gives the agent container another name than scenarios do.
+    #[must_use]
+    pub fn calling_agent(mut self, name: &str) -> Self {
+        if name == AGENT {
+            return self;
+        }
+        for step in &mut self.steps {
+            if let Step::Await(step) = step
+                && step.container.as_deref() == Some(AGENT)
+            {
+                step.container = Some(name.to_owned());
+            }
+        }
+        let refusals = self.unsupported.iter_mut().flat_map(|block| &mut block.refusal);
+        for check in self.expect.iter_mut().chain(refusals) {
+            check.call_agent(AGENT, name);
+        }
+        self
     }
 
     /// What `--scenario` expressions read: the fields of [`Scenario::fields`], `key`, and `param.NAME`.
@@ -173,6 +209,7 @@ impl ScenarioInstance {
             "source": self.source,
             "tags": self.tags,
             "faults": self.faults,
+            "features": self.features,
             "param": self.parameters,
         })
     }

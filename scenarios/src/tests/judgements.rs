@@ -5,8 +5,8 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::{
-    Applies, Expectations, Facts, Judgement, Observations, Parameters, ScenarioFile, ScenarioInstance, StepError,
-    Verdict, judge, judge_beforehand,
+    Applies, Check, Expectations, Facts, Feature, Judgement, Observations, Parameters, ScenarioFile, ScenarioInstance,
+    StepError, Verdict, judge, judge_beforehand,
 };
 
 fn instance() -> ScenarioInstance {
@@ -287,4 +287,41 @@ fn globs(#[case] glob: &str, #[case] fits: bool) {
     let rows = expectations(&format!("  - {{scenario: '{glob}', verdict: pass, reason: r}}\n"));
     assert_eq!(rows.find(&instance(), &facts("works")).is_some(), fits);
     assert_eq!(rows.unknown_scenarios(&["SL-01"]).is_empty(), fits);
+}
+
+#[test]
+fn a_declared_absence_keeps_a_scenario_from_being_run() {
+    let mut instance = instance();
+    instance.features.insert(Feature::PullSecretOverride);
+    let subject = |absent: Value| Facts::new(json!({ "kubernetes": "1.36.4", "subject": { "absent": absent } }));
+    let nothing = Expectations::none();
+    assert_eq!(judge_beforehand(&instance, &subject(json!({})), &nothing), None);
+    assert_eq!(judge_beforehand(&instance, &subject(json!({ "chart": "it has none" })), &nothing), None);
+    let declared = subject(json!({ "pull-secret-override": "never shipped" }));
+    let judgement = judge_beforehand(&instance, &declared, &nothing).unwrap();
+    assert_eq!((judgement.verdict, judgement.expected), (Verdict::Skipped, true));
+    assert_eq!(judgement.summary, "the subject's profile declares `pull-secret-override` absent: never shipped");
+}
+
+#[test]
+fn the_agent_container_can_have_another_name() {
+    let mut instance = instance();
+    let check = |at: &str, matcher: &str, value: &str| -> Check {
+        serde_json::from_value(json!({ "at": at, matcher: value })).unwrap()
+    };
+    instance.expect = vec![
+        check("await.pod.spec.containers[name=agent].image", "sameAs", "other.containers[name=agent].image"),
+        check("await.container", "equals", "agent"),
+        check("create.message", "equals", "agent"),
+    ];
+    let renamed = instance.clone().calling_agent("box");
+    assert_eq!(
+        renamed.expect,
+        [
+            check("await.pod.spec.containers[name=box].image", "sameAs", "other.containers[name=box].image"),
+            check("await.container", "equals", "box"),
+            check("create.message", "equals", "agent"),
+        ]
+    );
+    assert_eq!(instance.clone().calling_agent("agent"), instance);
 }

@@ -24,6 +24,11 @@ fn of_scenarios() {
 }
 
 #[test]
+fn of_subject_profiles() {
+    agrees("subject-profile.v1.json", &schema::subject_profile());
+}
+
+#[test]
 fn of_expectations() {
     agrees("expectations.v1.json", &schema::expectations());
 }

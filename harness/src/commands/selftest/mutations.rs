@@ -15,7 +15,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cli::{GlobalArguments, Keep, Profile, SelectionArguments},
+    cli::{GlobalArguments, Keep, Profile, SelectionArguments, SubjectArguments},
     commands::{list::table, suite},
     events::{Event, Events},
     failure::Failure,
@@ -28,6 +28,7 @@ use crate::{
         run::{self, RunSettings},
     },
     sinks::{JsonLines, Progress},
+    subject::choice::Choice,
     terminal,
 };
 
@@ -62,6 +63,9 @@ pub(super) async fn mutations(global: &GlobalArguments, faults: Vec<String>, jso
     let smoke = |scenario: &ScenarioInstance| scenario.tags.iter().any(|tag| tag == "smoke");
     plan.scenarios =
         suite.instances().filter(|scenario| smoke(scenario) || !scenario.faults.is_empty()).cloned().collect();
+    // Any fault: it chooses the driver that has all of them compiled in.
+    let arguments = SubjectArguments { faults: vec![FAULTS[0].name.to_owned()], ..SubjectArguments::default() };
+    let subject = Choice::make(&paths, &arguments)?;
     let run_id = run::new_run_id();
     let out = Utf8PathBuf::from(crate::commands::run::OUT).join(format!("mutations-{run_id}"));
     fs_err::create_dir_all(&out).map_err(|error| Failure::environment("make a directory for the evidence", error))?;
@@ -74,8 +78,7 @@ pub(super) async fn mutations(global: &GlobalArguments, faults: Vec<String>, jso
         cells: None,
         jobs: None,
         retries: 0,
-        // Any name: it chooses the driver that has the faults compiled in.
-        fault: Some(FAULTS[0].name.to_owned()),
+        subject,
         install: true,
         existing: None,
     };
@@ -143,7 +146,7 @@ async fn all(
                 }
                 events.emit(Event::CellNote { cell: planned.id.clone(), text: format!("fault {}", fault.name) });
                 let mut stage = (*equipped.bench.stage).clone();
-                stage.fault = Some(fault.name.to_owned());
+                stage.subject.faults = vec![fault.name.to_owned()];
                 let bench = Bench {
                     stage: Arc::new(stage),
                     facts: equipped.bench.facts.clone(),

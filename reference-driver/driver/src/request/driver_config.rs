@@ -55,14 +55,15 @@ impl DriverConfig {
             });
         }
         let fields = Fields::root(Section::Driver, object, faults);
-        fields.only(&[
+        let known = [
             "pod",
             "containers",
             "volumes",
             "supervisor_sideload_method",
             "supervisor_image",
             "supervisor_image_pull_policy",
-        ])?;
+        ];
+        fields.only(if faults.refuses_sideload_override() { &known[..3] } else { &known })?;
         let mut config = Self {
             sideload: named(&fields, "supervisor_sideload_method", |text| {
                 text.parse::<SideloadMethod>().map(Some).map_err(|error| error.to_string())
@@ -78,7 +79,7 @@ impl DriverConfig {
             ..Self::default()
         };
         if let Some(pod) = fields.object("pod")? {
-            config.take_pod(&pod)?;
+            config.take_pod(&pod, faults)?;
         }
         if let Some(containers) = fields.object("containers")? {
             containers.only(&["agent"])?;
@@ -91,8 +92,9 @@ impl DriverConfig {
         Ok(config)
     }
 
-    fn take_pod(&mut self, pod: &Fields<'_>) -> Result<(), InvalidRequest> {
-        pod.only(&["node_selector", "runtime_class_name", "tolerations", "priority_class_name", "image_pull_secrets"])?;
+    fn take_pod(&mut self, pod: &Fields<'_>, faults: &Faults) -> Result<(), InvalidRequest> {
+        let known = ["node_selector", "runtime_class_name", "tolerations", "priority_class_name", "image_pull_secrets"];
+        pod.only(if faults.refuses_driver_override() { &known[..4] } else { &known })?;
         self.node_selector = pod.text_map("node_selector", names::label_key_problem, names::label_value_problem)?;
         self.runtime_class_name = pod.checked_text("runtime_class_name", names::subdomain_problem)?;
         self.tolerations = tolerations::parse(pod)?;

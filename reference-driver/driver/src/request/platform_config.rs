@@ -51,7 +51,7 @@ impl PlatformConfig {
             },
             node_selector: fields.text_map("node_selector", names::label_key_problem, names::label_value_problem)?,
             tolerations: tolerations::parse(&fields)?,
-            image_pull_secrets: pull_secrets::parse(&fields)?,
+            image_pull_secrets: if faults.ignores_platform_override() { None } else { pull_secrets::parse(&fields)? },
         })
     }
 }

@@ -1,0 +1,107 @@
+//! Processes that die with this one, whatever ends it.
+
+use std::{io, process::ExitStatus, sync::mpsc, time::Duration};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::{
+    process::{Child, ChildStderr},
+    sync::oneshot,
+};
+
+use super::{Process, ProcessError, SpawnStdio};
+
+/// A long-running process that the kernel kills when this process ends, and that is killed when this is dropped.
+#[derive(Debug)]
+pub struct BoundChild {
+    child: Child,
+    /// The thread that started the process lives until this is dropped.
+    _parent: mpsc::Sender<()>,
+}
+
+impl Process {
+    /// Starts a long-running process that dies with this one, by `setpriv` of util-linux.
+    pub async fn spawn_bound(mut self, stdio: SpawnStdio) -> Result<BoundChild, ProcessError> {
+        let program = std::mem::replace(&mut self.program, "setpriv".into());
+        self.arguments.splice(0..0, ["--pdeathsig".into(), "KILL".into(), "--".into(), program]);
+        let command = self.pasteable();
+        let failed = |source| ProcessError::Start { command: command.clone(), source };
+        let (keeper, kept) = mpsc::channel();
+        let (answer, spawned) = oneshot::channel();
+        let runtime = tokio::runtime::Handle::current();
+        // The kernel's order to kill the process belongs to the thread that started it, and a thread of the runtime may
+        // end before the runtime does.
+        let parent = move || {
+            let entered = runtime.enter();
+            // A start that nobody waits for any more drops the child, which kills it.
+            let _ = answer.send(self.spawn(stdio));
+            drop(entered);
+            // An error here is the end: the sender was dropped.
+            let _ = kept.recv();
+        };
+        std::thread::Builder::new().name("process-parent".to_owned()).spawn(parent).map_err(failed)?;
+        let child = spawned.await.map_err(|error| failed(io::Error::other(error)))??;
+        Ok(BoundChild { child, _parent: keeper })
+    }
+}
+
+impl BoundChild {
+    /// Waits until it has ended.
+    pub async fn wait(&mut self) -> io::Result<ExitStatus> {
+        self.child.wait().await
+    }
+
+    /// Its identifier; none once it has ended and was waited for.
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Its standard error, where it was started with a pipe; once.
+    pub fn take_stderr(&mut self) -> Option<ChildStderr> {
+        self.child.stderr.take()
+    }
+
+    /// Kills it and waits until it is gone.
+    pub async fn kill(&mut self) -> io::Result<()> {
+        self.child.kill().await
+    }
+
+    /// Asks it to end (SIGTERM), and kills it where it has not after `deadline`.
+    pub async fn end(&mut self, deadline: Duration) {
+        let id = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        if let Some(id) = id {
+            // It may have ended just now.
+            let _ = kill_process(id, Signal::TERM);
+            if tokio::time::timeout(deadline, self.child.wait()).await.is_err() {
+                let _ = self.child.kill().await;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Stdio;
+
+    use super::*;
+
+    fn quiet() -> SpawnStdio {
+        SpawnStdio { stdin: Stdio::null(), stdout: Stdio::null(), stderr: Stdio::null() }
+    }
+
+    #[tokio::test]
+    async fn it_is_asked_to_end_and_then_killed() {
+        let mut polite = Process::new("sleep").arg("60").spawn_bound(quiet()).await.unwrap();
+        polite.end(Duration::from_secs(20)).await;
+        assert!(polite.id().is_none());
+        let deaf = Process::new("sh").args(["-c", "trap '' TERM; while :; do sleep 1; done"]);
+        let mut deaf = deaf.spawn_bound(quiet()).await.unwrap();
+        deaf.end(Duration::from_millis(200)).await;
+        assert!(deaf.id().is_none());
+    }
+
+    #[tokio::test]
+    async fn how_it_ended_is_told() {
+        let mut child = Process::new("sh").args(["-c", "exit 7"]).spawn_bound(quiet()).await.unwrap();
+        assert_eq!(child.wait().await.unwrap().code(), Some(7));
+    }
+}

@@ -1,0 +1,81 @@
+//! What a scenario wants of its driver, whatever way the driver is told.
+
+use sandproof_scenarios::Feature;
+use thiserror::Error;
+
+use super::chart::ImageValue;
+
+/// How the names of the pull secrets are handed to the driver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SecretsForm {
+    /// A chart value `[{name: a}]`.
+    Objects,
+    /// A chart value `[a]`.
+    Strings,
+    /// An environment variable of the driver.
+    Environment,
+}
+
+/// What a driver is to be told.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// The namespace of its sandboxes; it is the scenario's own.
+    pub(crate) namespace: String,
+    /// The supervisor's image.
+    pub(crate) supervisor: ImageValue,
+    /// Whether the scenario is about that image.
+    pub(crate) supervisor_matters: bool,
+    /// The side-load method; empty leaves the choice to the driver or its chart.
+    pub(crate) sideload: String,
+    /// Whether the scenario is about that method.
+    pub(crate) sideload_matters: bool,
+    /// The image of a sandbox that names none.
+    pub(crate) sandbox_image: String,
+    /// The pull secrets of sandboxes that bring none, in order.
+    pub(crate) pull_secrets: Vec<String>,
+    /// How they are handed over.
+    pub(crate) form: SecretsForm,
+    /// Whether the chart itself looks for the Sandbox API.
+    pub(crate) preflight: bool,
+    /// Faults of the reference driver.
+    pub(crate) faults: Vec<String>,
+    /// The reference driver's image, for a chart whose profile asks for it.
+    pub(crate) reference_image: ImageValue,
+}
+
+#[cfg(test)]
+impl Settings {
+    /// What a scenario with two pull secrets wants.
+    pub(super) fn example() -> Self {
+        let image = |name: &str| ImageValue { repository: format!("registry/{name}"), tag: "v1".to_owned() };
+        Self {
+            namespace: "ps-02-0".to_owned(),
+            supervisor: image("supervisor"),
+            supervisor_matters: false,
+            sideload: String::new(),
+            sideload_matters: false,
+            sandbox_image: "registry/agent:v1".to_owned(),
+            pull_secrets: vec!["a".to_owned(), "b".to_owned()],
+            form: SecretsForm::Objects,
+            preflight: true,
+            faults: Vec::new(),
+            reference_image: image("driver"),
+        }
+    }
+}
+
+/// A setting that a scenario needs and that its subject cannot be told.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(
+    "the subject cannot be told {what}: its profile {profile} names no {by} for it; name one, or declare `{feature}` absent"
+)]
+pub(crate) struct Unappliable {
+    /// What it should be told.
+    pub(crate) what: &'static str,
+    /// What would tell it: a chart value, a flag.
+    pub(crate) by: &'static str,
+    /// The profile.
+    pub(crate) profile: String,
+    /// The feature to declare absent.
+    pub(crate) feature: Feature,
+}
