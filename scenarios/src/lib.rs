@@ -23,11 +23,11 @@ mod suite_error;
 #[cfg(test)]
 mod tests;
 
-pub use expectations::{Expectation, Expectations, ExpectationsFile};
+pub use expectations::{Expectation, Expectations, ExpectationsFile, Proposal, Seen, propose};
 pub use expression::{Expression, ExpressionError};
 pub use facts::Facts;
 pub use judge::{AppliedExpectation, FailedCheck, Judgement, Observations, StepError, judge, judge_beforehand};
 pub use language::*;
 pub use sandproof_reports::Verdict;
-pub use suite::Suite;
+pub use suite::{EXPECTATIONS, Suite};
 pub use suite_error::{SuiteError, SuiteErrors};

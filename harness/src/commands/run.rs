@@ -36,7 +36,7 @@ pub(crate) async fn run(global: &GlobalArguments, arguments: RunArguments) -> Re
         ));
     }
     let suite = suite::load(&paths, arguments.selection.suite.as_deref())?;
-    let expectations = suite::expectations(&paths)?;
+    let expectations = suite::expectations(&paths, &suite, arguments.selection.suite.as_deref())?;
     let pins = plan::load_pins(&paths)?;
     let plan = Plan::make(&arguments.selection, &pins, &suite)?;
     let baseline = arguments.baseline.as_deref().map(super::report::read).transpose()?;

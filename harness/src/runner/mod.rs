@@ -12,3 +12,5 @@ mod readiness;
 pub(crate) mod result;
 pub(crate) mod run;
 mod schedule;
+
+pub(crate) use observed::facts_of;
