@@ -4,6 +4,10 @@
 //! where it is tracked and until when it holds.
 //! The first row that fits wins; an expired row excuses nothing.
 
+mod condition;
+mod proposal;
+mod suitability;
+
 use camino::Utf8Path;
 use jiff::civil::Date;
 use sandproof_reports::Verdict;
@@ -14,7 +18,9 @@ use crate::Facts;
 use crate::expression::Expression;
 use crate::language::{Parameters, ScenarioInstance};
 use crate::source::Document;
+use crate::suite::Suite;
 use crate::suite_error::{SuiteError, SuiteErrors};
+pub use proposal::{Proposal, Seen, propose};
 
 /// The rows of an expectations file, as of a date.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,15 +77,23 @@ impl Expectations {
         Self { rows: Vec::new(), as_of: Date::MAX }
     }
 
-    /// Reads a file and judges expiry by the current date.
-    pub fn load(file: &Utf8Path) -> Result<Self, SuiteErrors> {
+    /// Reads the file of a suite's expectations and judges expiry by the current date.
+    /// A row that can never be used, and two rows that could both be meant, are faults.
+    pub fn load(file: &Utf8Path, suite: &Suite) -> Result<Self, SuiteErrors> {
         let text = fs_err::read_to_string(file).map_err(|error| SuiteErrors::unreadable(file, &error))?;
-        Self::parse(&text, file, jiff::Zoned::now().date())
+        Self::parse(&text, file, suite, jiff::Zoned::now().date())
     }
 
-    /// Reads the text of a file and judges expiry by `as_of`.
-    pub fn parse(text: &str, file: &Utf8Path, as_of: Date) -> Result<Self, SuiteErrors> {
+    /// Reads the text of a file and judges expiry by `as_of`; otherwise as [`Expectations::load`].
+    pub fn parse(text: &str, file: &Utf8Path, suite: &Suite, as_of: Date) -> Result<Self, SuiteErrors> {
         let document = Document::parse(file, text).map_err(|error| SuiteErrors::from(vec![error]))?;
+        let expectations = Self::read(&document, as_of)?;
+        let errors = suitability::faults(&expectations, suite, &document);
+        if errors.is_empty() { Ok(expectations) } else { Err(errors.into()) }
+    }
+
+    /// The rows of a file, whatever suite they are about.
+    fn read(document: &Document, as_of: Date) -> Result<Self, SuiteErrors> {
         let parsed: ExpectationsFile =
             document.read(document.value()).map_err(|error| SuiteErrors::from(vec![error]))?;
         Self::checked(parsed.expectations, &document, as_of).map_err(SuiteErrors::from)
@@ -156,9 +170,16 @@ impl Expectations {
         expectation.expires.is_some_and(|last_day| last_day < self.as_of)
     }
 
-    /// Names in rows that fit no scenario of a suite: those rows are out of date.
-    pub fn unknown_scenarios(&self, ids: &[&str]) -> Vec<&str> {
-        self.rows().map(|row| row.scenario.as_str()).filter(|glob| !ids.iter().any(|id| fits(glob, id))).collect()
+    /// The rows that fit no instance of `suite` on any of the clusters with these facts, with their numbers from 1:
+    /// nothing that was run needs them.
+    pub fn unused(&self, suite: &Suite, clusters: &[Facts]) -> Vec<(usize, &Expectation)> {
+        let used = |row: &Row| {
+            suite.instances().any(|instance| {
+                clusters.iter().any(|facts| self.find(instance, facts).is_some_and(|found| *found == row.expectation))
+            })
+        };
+        let unused = self.rows.iter().enumerate().filter(|(_, row)| !used(row));
+        unused.map(|(position, row)| (position + 1, &row.expectation)).collect()
     }
 }
 

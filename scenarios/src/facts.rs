@@ -10,17 +10,29 @@ use crate::language::{Feature, ScenarioInstance};
 pub struct Facts(Value);
 
 impl Facts {
-    /// The fields that `when:` expressions may read.
+    /// The fields that `when:` expressions may read: what is probed of every cluster, and nothing else.
     pub const FIELDS: &'static [&'static str] = &[
         "kubernetes",
         "runtime.name",
         "runtime.version",
-        "gates.*",
-        "capabilities.*",
-        "agentSandbox.*",
+        "gates.ImageVolume",
+        "kubeletGates.ImageVolume",
+        "kubeletGates.KubeletEnsureSecretPulledImages",
+        "capabilities.imageVolume",
+        "capabilities.imageVolumeSubPath",
+        "capabilities.credentialCheck",
+        "capabilities.dns",
+        "capabilities.service",
+        "capabilities.seccomp",
+        "agentSandbox.release",
+        "agentSandbox.served",
+        "agentSandbox.conversion",
         "provider",
         "subject.name",
     ];
+
+    /// Those of them that are lists: one of the elements is enough for a comparison.
+    pub(crate) const LISTS: &'static [&'static str] = &["agentSandbox.served"];
 
     /// Takes a tree with the fields of [`Facts::FIELDS`], and `subject.features` and `subject.absent` as a
     /// [`SubjectProfile`](crate::SubjectProfile) gives them.

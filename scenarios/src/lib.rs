@@ -24,7 +24,7 @@ mod suite_error;
 #[cfg(test)]
 mod tests;
 
-pub use expectations::{Expectation, Expectations, ExpectationsFile};
+pub use expectations::{Expectation, Expectations, ExpectationsFile, Proposal, Seen, propose};
 pub use expression::{Expression, ExpressionError};
 pub use facts::Facts;
 pub use judge::{AppliedExpectation, FailedCheck, Judgement, Observations, StepError, judge, judge_beforehand};
@@ -33,5 +33,5 @@ pub use sandproof_reports::Verdict;
 pub use subject_profile::{
     Absence, ChartSettings, ChartValues, ImageOrigin, ProcessSettings, SubjectProfile, SubjectProfileFile, Told,
 };
-pub use suite::Suite;
+pub use suite::{EXPECTATIONS, Suite};
 pub use suite_error::{SuiteError, SuiteErrors};

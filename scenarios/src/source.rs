@@ -111,6 +111,32 @@ impl Document {
             .with_optional_help(error.advice().map(str::to_owned))
     }
 
+    /// The bytes of the scalar that `path` leads to.
+    pub(crate) fn place(&self, path: &[Step]) -> Range<usize> {
+        self.span(path)
+    }
+
+    /// The lines of an entry of a list in block style, from its hyphen up to the next entry's, or to what is written
+    /// between the two.
+    pub(crate) fn list_entry(&self, list: &[Step], position: usize) -> Range<usize> {
+        let first_line = |position: usize| {
+            let path = [list, &[position.into()]].concat();
+            let (_, node) = self.locate(&path);
+            let is_entry = matches!(&self.locate(list).1.content, Content::List(entries) if position < entries.len());
+            is_entry.then(|| self.text[..node.span.start].rfind('\n').map_or(0, |newline| newline + 1))
+        };
+        let start = first_line(position).unwrap_or(self.text.len());
+        let mut end = first_line(position + 1).unwrap_or(self.text.len());
+        // Comments and empty lines in front of the next entry are about that one.
+        while let Some(line) = self.text[start..end].lines().next_back() {
+            if !(line.trim().is_empty() || line.trim_start().starts_with('#')) {
+                break;
+            }
+            end = self.text[..end].trim_end_matches('\n').rfind('\n').map_or(start, |newline| newline + 1).max(start);
+        }
+        start..end
+    }
+
     fn key_span(&self, path: &[Step]) -> Range<usize> {
         self.locate(path).0
     }

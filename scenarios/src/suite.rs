@@ -12,6 +12,9 @@ use crate::parameters::Substitution;
 use crate::source::{Document, Step};
 use crate::suite_error::{SuiteError, SuiteErrors};
 
+/// The file in a suite's directory that is no scenario: what its results should be where that is not a pass.
+pub const EXPECTATIONS: &str = "expectations.yaml";
+
 /// The scenarios of a directory, in the order of their IDs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Suite {
@@ -26,11 +29,12 @@ struct Read {
 }
 
 impl Suite {
-    /// Reads every `.yaml` file below `directory`, and reports every fault that is found in any of them.
+    /// Reads every `.yaml` file below `directory` but its [`EXPECTATIONS`], and reports every fault that is found in any of them.
     /// `known_faults` are the names that `faults:` may list.
     pub fn load(directory: &Utf8Path, known_faults: &[&str]) -> Result<Self, SuiteErrors> {
         let mut files = Vec::new();
         collect_files(directory, &mut files).map_err(|error| SuiteErrors::unreadable(directory, &error))?;
+        files.retain(|file| *file != directory.join(EXPECTATIONS));
         files.sort();
         if files.is_empty() {
             return Err(vec![SuiteError::new(

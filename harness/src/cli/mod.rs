@@ -1,10 +1,12 @@
 //! The command line. These types know clap; the rest of the program does not.
 
+mod expectations;
 mod run;
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use expectations::{ExpectationsCommand, UpdateArguments};
 pub(crate) use run::{ExistingArguments, Keep, Profile, RunArguments, SelectionArguments, SubjectArguments};
 
 use crate::terminal::ColorChoice;
@@ -80,6 +82,9 @@ pub(crate) enum Command {
     Sweep(SweepArguments),
     /// Check a suite directory: file, line and caret for every mistake in it
     Lint(LintArguments),
+    /// Keep what is known to differ in step with what was seen
+    #[command(subcommand)]
+    Expectations(ExpectationsCommand),
     /// Test the harness on itself
     #[command(subcommand)]
     Selftest(SelftestCommand),
@@ -326,6 +331,9 @@ pub(crate) enum SelftestCommand {
         /// Only these faults
         #[arg(long = "fault", value_name = "NAME")]
         faults: Vec<String>,
+        /// Run only the scenarios that claim a fault, and not all others beside them
+        #[arg(long)]
+        quick: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,

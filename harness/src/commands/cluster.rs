@@ -86,7 +86,7 @@ async fn up(
     let listening = interrupt::listen(cancelled.clone(), events.clone())?;
     let made = async {
         let foundation = run::lay(&settings, &planned, &events, &cancelled).await?;
-        let expectations = std::sync::Arc::new(suite::expectations(&settings.paths)?);
+        let expectations = std::sync::Arc::new(suite::expectations(&settings.paths, &suite, None)?);
         let context = run::context(&settings, &foundation, expectations, &events, &cancelled)?;
         let mut phases = Vec::new();
         let equipped = equip::equip(&context, &planned, name, &mut phases).await;

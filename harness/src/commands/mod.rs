@@ -4,6 +4,7 @@ mod cluster;
 mod components;
 mod doctor;
 mod engine;
+mod expectations;
 pub(crate) mod list;
 mod report;
 mod repro;
@@ -17,7 +18,7 @@ use sandproof_reports::ExitCode;
 
 use crate::{
     bench,
-    cli::{Cli, Command},
+    cli::{Cli, Command, ExpectationsCommand},
     failure::Failure,
     terminal,
 };
@@ -36,6 +37,7 @@ pub(crate) async fn dispatch(arguments: Cli) -> Result<u8, Failure> {
         Command::Components(command) => components::components(&global, command).await?,
         Command::Sweep(arguments) => sweep::sweep(&arguments).await?,
         Command::Lint(arguments) => suite::lint(&arguments)?,
+        Command::Expectations(ExpectationsCommand::Update(arguments)) => expectations::update(&arguments)?,
         Command::Selftest(command) => selftest::selftest(&global, command).await?,
         Command::Bench(arguments) => bench::bench(&global, &arguments).await?,
         Command::Completions { shell } => {

@@ -31,7 +31,8 @@ pub(crate) async fn run(global: &GlobalArguments, arguments: RunArguments) -> Re
     let paths = Paths::find()?;
     let subject = Choice::make(&paths, &arguments.subject)?;
     let suite = suite::load(&paths, arguments.selection.suite.as_deref())?;
-    let expectations = suite::expectations(&paths)?.behind(&subject.profile.expectations);
+    let expectations = suite::expectations(&paths, &suite, arguments.selection.suite.as_deref())?
+        .behind(&subject.profile.expectations);
     let pins = plan::load_pins(&paths)?;
     subject.reach().await?;
     let baseline = arguments.baseline.as_deref().map(super::report::read).transpose()?;

@@ -1,9 +1,9 @@
 //! The suite and its expectations: loading, and `lint`.
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use sandproof_protocol::faults::FAULTS;
 use sandproof_reports::ExitCode;
-use sandproof_scenarios::{Expectations, Suite};
+use sandproof_scenarios::{EXPECTATIONS, Expectations, Suite};
 
 use crate::{cli::LintArguments, failure::Failure, paths::Paths, terminal};
 
@@ -21,16 +21,30 @@ pub(crate) fn load(paths: &Paths, directory: Option<&Utf8Path>) -> Result<Suite,
     Suite::load(directory, &faults).map_err(Failure::source)
 }
 
-/// Loads what is known to differ.
-pub(crate) fn expectations(paths: &Paths) -> Result<Expectations, Failure> {
-    Expectations::load(&paths.expectations()).map_err(Failure::source)
+/// Loads what is known to differ: for a suite of one's own what is in its directory, if anything.
+pub(crate) fn expectations(
+    paths: &Paths,
+    suite: &Suite,
+    directory: Option<&Utf8Path>,
+) -> Result<Expectations, Failure> {
+    let file = expectations_file(paths, directory);
+    if directory.is_some() && !file.exists() {
+        return Ok(Expectations::none());
+    }
+    Expectations::load(&file, suite).map_err(Failure::source)
+}
+
+/// The file that says what is known to differ.
+pub(super) fn expectations_file(paths: &Paths, directory: Option<&Utf8Path>) -> Utf8PathBuf {
+    directory.map_or_else(|| paths.expectations(), |directory| directory.join(EXPECTATIONS))
 }
 
 /// `lint`.
 pub(crate) fn lint(arguments: &LintArguments) -> Result<ExitCode, Failure> {
     let paths = Paths::find()?;
-    let suite = load(&paths, arguments.suite.as_deref())?;
-    expectations(&paths)?;
+    let directory = arguments.suite.as_deref();
+    let suite = load(&paths, directory)?;
+    expectations(&paths, &suite, directory)?;
     let instances = suite.instances().count();
     terminal::result(&format!("{} scenarios, {instances} results: no mistake found", suite.scenarios.len()));
     Ok(ExitCode::CONFORMANT)
@@ -39,8 +53,6 @@ pub(crate) fn lint(arguments: &LintArguments) -> Result<ExitCode, Failure> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-
-    use camino::Utf8PathBuf;
 
     use super::*;
 

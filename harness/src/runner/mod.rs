@@ -14,3 +14,5 @@ pub(crate) mod result;
 pub(crate) mod run;
 mod schedule;
 mod trial;
+
+pub(crate) use observed::facts_of;

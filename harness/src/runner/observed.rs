@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use sandproof_clusters::provider::Provider;
-use sandproof_reports::Observed;
-use serde_json::Value;
+use sandproof_reports::{Cell, Observed};
+use sandproof_scenarios::Facts;
+use serde_json::{Map, Value, json};
 
 use crate::plan::{PlannedCell, release_name};
 
@@ -90,11 +91,42 @@ fn switches(facts: &Value, pointer: &str) -> BTreeMap<String, bool> {
     gates.filter_map(|(name, on)| Some((name.clone(), on.as_bool()?))).collect()
 }
 
+/// The facts that a cell's record has: what conditions can be checked with when the cluster is gone.
+pub(crate) fn facts_of(cell: &Cell) -> Facts {
+    let Observed { apiserver, runtime, agent_sandbox, gates, kubelet_gates, capabilities, .. } = &cell.observed;
+    let (name, version) = runtime.as_deref().and_then(|runtime| runtime.split_once(' ')).unzip();
+    let (release, served) =
+        agent_sandbox.as_deref().and_then(|text| text.trim_start_matches('v').split_once(" serving ")).unzip();
+    let served: Vec<&str> = served.into_iter().flat_map(|served| served.split(" and ")).collect();
+    let capabilities: Map<String, Value> =
+        capabilities.iter().map(|(name, shown)| (name.clone(), capability(shown))).collect();
+    Facts::new(json!({
+        "kubernetes": apiserver,
+        "runtime": { "name": name, "version": version },
+        "gates": gates,
+        "kubeletGates": kubelet_gates,
+        "agentSandbox": { "release": release, "served": served },
+        "capabilities": capabilities,
+        "provider": cell.axes.provider,
+    }))
+}
+
+const WORKS: &str = "works";
+const DOES_NOT_WORK: &str = "does not work";
+
+/// What [`shown`] was made of. `imageVolume` and its like are words of their own, and a word they share means the same.
+fn capability(shown: &str) -> Value {
+    match shown {
+        DOES_NOT_WORK => Value::Bool(false),
+        other => Value::from(other),
+    }
+}
+
 /// A capability as a word; one that could not be found out is left out.
 fn shown(found: &Value) -> Option<String> {
     match found {
         Value::String(text) => Some(text.clone()),
-        Value::Bool(works) => Some(if *works { "works" } else { "does not work" }.to_owned()),
+        Value::Bool(works) => Some(if *works { WORKS } else { DOES_NOT_WORK }.to_owned()),
         _ => None,
     }
 }
@@ -168,5 +200,13 @@ mod tests {
     fn the_record_has_what_the_cluster_said() {
         let found = observed(&facts("1.34.10", ("cri-o", "1.34.0"), Some(true), Some(false)));
         insta::assert_json_snapshot!(found);
+    }
+
+    #[test]
+    fn conditions_can_be_checked_against_the_record() {
+        let planned = cell("k1.34-crio1.34-native");
+        let mut cell = Cell::new(&planned.id, &planned.name, planned.axes());
+        cell.observed = observed(&facts("1.34.10", ("cri-o", "1.34.0"), Some(true), Some(false)));
+        insta::assert_json_snapshot!(facts_of(&cell).tree());
     }
 }

@@ -17,6 +17,7 @@
 mod error;
 mod evaluate;
 mod lexer;
+mod overlap;
 mod parser;
 mod version;
 
@@ -65,6 +66,11 @@ impl Expression {
     /// The text it was parsed from.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// Whether some fields fulfil both; none stands for a condition that always holds.
+    pub(crate) fn overlap(left: Option<&Self>, right: Option<&Self>) -> bool {
+        overlap::overlap(left.map(|left| &left.root), right.map(|right| &right.root))
     }
 }
 

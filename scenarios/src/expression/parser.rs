@@ -195,6 +195,16 @@ impl Node {
         }
     }
 
+    /// Shows every comparison: its field, how it compares, and the text on its right side.
+    pub(super) fn visit<'a>(&'a self, show: &mut impl FnMut(&'a str, Comparison, &'a str)) {
+        match self {
+            Self::Any(terms) | Self::All(terms) => terms.iter().for_each(|term| term.visit(show)),
+            Self::Not(term) => term.visit(show),
+            Self::Id(_) => {}
+            Self::Compare { field, comparison, value, .. } => show(field, *comparison, &value.text),
+        }
+    }
+
     /// How tightly it binds.
     fn rank(&self) -> u8 {
         match self {

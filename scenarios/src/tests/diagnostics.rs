@@ -1,9 +1,11 @@
 //! Every fault of a scenario file comes with its file, line and caret, and with what to do.
 
 use camino::Utf8PathBuf;
+use jiff::civil::date;
 use rstest::rstest;
+use serde_json::json;
 
-use crate::{Expectations, Suite, SuiteErrors};
+use crate::{Expectations, Facts, Suite, SuiteError, SuiteErrors};
 
 const FAULTS: &[&str] = &["ignore-global-secrets", "writable-mount"];
 
@@ -337,6 +339,77 @@ fn a_directory_without_scenarios_is_a_fault() {
     assert!(errors.errors()[0].message().contains("nowhere"));
 }
 
+/// A fault with its line, what the caret points at, and what to do.
+fn described(error: &SuiteError) -> String {
+    let (line, _) = error.position().unwrap();
+    let advice = error.advice().map(|advice| format!(" ({advice})")).unwrap_or_default();
+    format!("line {line}, at {}: {}{advice}", error.pointed_at(), error.message())
+}
+
+/// Rows that could never be used, or of which it is unclear which one is.
+#[rstest]
+#[case::unknown_scenario(
+    "{scenario: PS-06, verdict: skipped, reason: r}",
+    &["line 2, at PS-06: no scenario is called `PS-06` (did you mean `PS-05`?)"]
+)]
+#[case::unknown_glob("{scenario: 'XX-*', verdict: skipped, reason: r}", &["line 2, at 'XX-*': no scenario is called `XX-*` (remove the row)"])]
+#[case::unknown_parameters(
+    "{scenario: PS-05, params: {registry: own}, verdict: skipped, reason: r}",
+    &["line 2, at params: no result has these parameters (there is `PS-05[registry=plain]` and `PS-05[registry=secure]`)"]
+)]
+#[case::unprobed_fact(
+    "{scenario: PS-05, when: capabilities.imageVolumes == works, verdict: skipped, reason: r}",
+    &["line 2, at capabilities.imageVolumes: there is no field `capabilities.imageVolumes` (did you mean `capabilities.imageVolume`?)"]
+)]
+#[case::impossible(
+    "{scenario: PS-05, when: kubernetes >= 1.36 && kubernetes < 1.35, verdict: skipped, reason: r}",
+    &["line 2, at kubernetes >= 1.36 && kubernetes < 1.35: this can hold on no cluster (two of its conditions exclude each other)"]
+)]
+#[case::rivals(
+    "{scenario: 'PS-*', when: kubernetes >= 1.35, verdict: skipped, reason: r}
+  - {scenario: PS-05, when: runtime.name == cri-o, verdict: skipped, reason: r}",
+    &["line 3, at PS-05: this row and an earlier one can both fit PS-05[registry=plain] (let their conditions exclude each other; the first that fits would win)"]
+)]
+#[case::one_ends_where_the_other_begins(
+    "{scenario: PS-05, when: kubernetes >= 1.35, verdict: skipped, reason: r}
+  - {scenario: PS-05, when: kubernetes < 1.35, verdict: skipped, reason: r}",
+    &[]
+)]
+#[case::other_parameters(
+    "{scenario: PS-05, params: {registry: plain}, verdict: skipped, reason: r}
+  - {scenario: PS-05, params: {registry: secure}, verdict: skipped, reason: r}",
+    &[]
+)]
+#[case::an_exemption(
+    "{scenario: PS-05, when: provider == kind, verdict: pass, reason: r}
+  - {scenario: PS-05, verdict: skipped, reason: r}",
+    &[]
+)]
+fn rows_have_to_be_of_use(#[case] rows: &str, #[case] expected: &[&str]) {
+    let suite = super::suite_of(&[("PS-05", &["plain", "secure"]), ("SL-01", &[])]);
+    let text = format!("expectations:\n  - {rows}\n");
+    let parsed = Expectations::parse(&text, "expectations.yaml".into(), &suite, date(2026, 11, 1));
+    let found: Vec<String> = parsed.err().iter().flat_map(SuiteErrors::errors).map(described).collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_row_that_nothing_needed_is_found_out() {
+    let suite = super::suite_of(&[("PS-05", &[]), ("SL-01", &[])]);
+    let text = "expectations:
+  - {scenario: PS-05, when: provider == kind, verdict: skipped, reason: r}
+  - {scenario: SL-01, when: provider == native, verdict: skipped, reason: r}
+";
+    let expectations = Expectations::parse(text, "expectations.yaml".into(), &suite, date(2026, 11, 1)).unwrap();
+    let clusters = [Facts::new(json!({"provider": "native"}))];
+    let unused: Vec<(usize, &str)> = expectations
+        .unused(&suite, &clusters)
+        .into_iter()
+        .map(|(number, row)| (number, row.scenario.as_str()))
+        .collect();
+    assert_eq!(unused, [(1, "PS-05")]);
+}
+
 #[rstest]
 #[case::no_expiry(
     "verdict: known-gap",
@@ -347,15 +420,13 @@ fn a_directory_without_scenarios_is_a_fault() {
 #[case::unknown_field("verdict: pass\n    isue: x", "line 5, at isue: unknown field `isue` (did you mean `issue`?)")]
 #[case::bad_condition(
     "verdict: pass\n    when: runtime==cri-o",
-    "line 5, at runtime: there is no field `runtime` (the fields here are `kubernetes`, `runtime.name`, `runtime.version`, `gates.*`, `capabilities.*`, `agentSandbox.*`, `provider`, `subject`, `subject.*` and `param.*`)"
+    "line 5, at runtime: there is no field `runtime` (the fields here are `kubernetes`, `runtime.name`, `runtime.version`, `gates.ImageVolume`, `kubeletGates.ImageVolume`, `kubeletGates.KubeletEnsureSecretPulledImages`, `capabilities.imageVolume`, `capabilities.imageVolumeSubPath`, `capabilities.credentialCheck`, `capabilities.dns`, `capabilities.service`, `capabilities.seccomp`, `agentSandbox.release`, `agentSandbox.served`, `agentSandbox.conversion`, `provider`, `subject`, `subject.*` and `param.*`)"
 )]
 fn faults_of_expectations_are_at_their_place(#[case] rest: &str, #[case] expected: &str) {
     let text = format!("expectations:\n  - scenario: PS-05\n    reason: it is known\n    {rest}\n");
-    let errors = Expectations::parse(&text, "expectations.yaml".into(), jiff::civil::date(2026, 11, 1)).unwrap_err();
-    let error = &errors.errors()[0];
-    let (line, _) = error.position().unwrap();
-    let advice = error.advice().map(|advice| format!(" ({advice})")).unwrap_or_default();
-    let found = format!("line {line}, at {}: {}{advice}", error.pointed_at(), error.message());
+    let suite = super::suite_of(&[("PS-05", &[])]);
+    let errors = Expectations::parse(&text, "expectations.yaml".into(), &suite, date(2026, 11, 1)).unwrap_err();
+    let found = described(&errors.errors()[0]);
     if expected.is_empty() {
         insta::with_settings!({snapshot_suffix => rest.chars().filter(char::is_ascii_alphanumeric).collect::<String>()}, {
             insta::assert_snapshot!(found);

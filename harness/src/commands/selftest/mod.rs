@@ -13,7 +13,7 @@ use crate::{
 /// Runs a selftest.
 pub(crate) async fn selftest(global: &GlobalArguments, command: SelftestCommand) -> Result<ExitCode, Failure> {
     match command {
-        SelftestCommand::Mutations { faults, json } => mutations::mutations(global, faults, json).await,
+        SelftestCommand::Mutations { faults, quick, json } => mutations::mutations(global, faults, quick, json).await,
         SelftestCommand::Kills { quick, json } => kills::kills(global, quick, json).await,
     }
 }

@@ -1,15 +1,15 @@
 //! `selftest mutations`: a suite that cannot turn red proves nothing.
 //!
 //! Each fault is switched on in turn, on one cluster, and the smoke profile and every scenario that claims some fault run
-//! against it.
-//! A fault is caught when exactly the scenarios that claim it turn red, of those that make sense on the cluster.
+//! against it; with `--quick` only those that claim this one.
+//! A fault is caught when exactly the scenarios that claim it turn red, of those that run and make sense on the cluster.
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use camino::Utf8PathBuf;
 use sandproof_protocol::faults::FAULTS;
 use sandproof_reports::{CaseResult, ExitCode, Verdict};
-use sandproof_scenarios::ScenarioInstance;
+use sandproof_scenarios::{Expectations, ScenarioInstance};
 use serde::Serialize;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -52,7 +52,12 @@ struct Mutation {
 }
 
 /// Runs every fault, or those that are named.
-pub(super) async fn mutations(global: &GlobalArguments, faults: Vec<String>, json: bool) -> Result<ExitCode, Failure> {
+pub(super) async fn mutations(
+    global: &GlobalArguments,
+    faults: Vec<String>,
+    quick: bool,
+    json: bool,
+) -> Result<ExitCode, Failure> {
     if let Some(unknown) = faults.iter().find(|name| FAULTS.iter().all(|fault| fault.name != **name)) {
         return Err(Failure::usage(format!("there is no fault `{unknown}`"), "`sandproof list faults` names them"));
     }
@@ -88,7 +93,8 @@ pub(super) async fn mutations(global: &GlobalArguments, faults: Vec<String>, jso
     ]);
     let cancelled = CancellationToken::new();
     let listening = interrupt::listen(cancelled.clone(), events.clone())?;
-    let outcome = all(&settings, &plan, &faults, &events, &cancelled).await;
+    let expectations = suite::expectations(&settings.paths, &suite, None)?;
+    let outcome = all(&settings, &plan, expectations, (&faults, quick), &events, &cancelled).await;
     listening.abort();
     drop(events);
     pump.drain().await;
@@ -119,7 +125,8 @@ pub(super) async fn mutations(global: &GlobalArguments, faults: Vec<String>, jso
 async fn all(
     settings: &RunSettings,
     plan: &Plan,
-    wanted: &[String],
+    expectations: Expectations,
+    (wanted, quick): (&[String], bool),
     events: &Events,
     cancelled: &CancellationToken,
 ) -> Result<Vec<Mutation>, Failure> {
@@ -129,11 +136,10 @@ async fn all(
         run: settings.run_id.clone(),
         profile: "mutations".to_owned(),
         cells: vec![planned.name.clone()],
-        results: faults.count() * plan.scenarios.len(),
+        results: faults.map(|fault| scenarios_for(plan, fault.name, quick).len()).sum(),
     });
     let foundation = run::lay(settings, planned, events, cancelled).await?;
-    let expectations = Arc::new(suite::expectations(&settings.paths)?);
-    let context = run::context(settings, &foundation, expectations, events, cancelled)?;
+    let context = run::context(settings, &foundation, Arc::new(expectations), events, cancelled)?;
     let name = format!("mutations-{}", settings.run_id.rsplit('-').next().unwrap_or_default());
     let mut phases = Vec::new();
     let equipped = equip::equip(&context, planned, &name, &mut phases).await;
@@ -158,9 +164,10 @@ async fn all(
                     report: settings.out.to_string(),
                 };
                 let offset = index * POSITIONS_PER_FAULT;
-                let mut results = cell::perform(&bench, &plan.scenarios, context.jobs, offset).await;
-                again(&bench, &plan.scenarios, &mut results, offset, events).await;
-                mutations.push(judged(fault.name, &plan.scenarios, &results));
+                let scenarios = scenarios_for(plan, fault.name, quick);
+                let mut results = cell::perform(&bench, &scenarios, context.jobs, offset).await;
+                again(&bench, &scenarios, &mut results, offset, events).await;
+                mutations.push(judged(fault.name, &scenarios, &results));
             }
             equipped.cluster.delete().await;
             Ok(mutations)
@@ -173,6 +180,12 @@ async fn all(
     drop(context);
     foundation.remove().await;
     outcome
+}
+
+/// What runs against a fault: everything, or what claims it.
+fn scenarios_for(plan: &Plan, fault: &str, quick: bool) -> Vec<ScenarioInstance> {
+    let claims = |scenario: &&ScenarioInstance| scenario.faults.iter().any(|name| name == fault);
+    plan.scenarios.iter().filter(|scenario| !quick || claims(scenario)).cloned().collect()
 }
 
 /// An error is the environment's and says nothing about the suite: what had one is run once more, and it is said.
