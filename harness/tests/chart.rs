@@ -92,12 +92,12 @@ fn rights(objects: &[Value]) -> BTreeSet<String> {
                 rule[key].as_array().into_iter().flatten().map(|word| word.as_str().unwrap()).collect()
             };
             let names = words("resourceNames");
-            let named = if names.is_empty() { String::new() } else { format!(" {}", names.join("|")) };
+            let restriction = if names.is_empty() { String::new() } else { format!(" {}", names.join("|")) };
             for group in words("apiGroups") {
                 let group = if group.is_empty() { String::new() } else { format!(".{group}") };
                 for resource in words("resources") {
                     for verb in words("verbs") {
-                        rights.insert(format!("{place}: {verb} {resource}{group}{named}"));
+                        rights.insert(format!("{place}: {verb} {resource}{group}{restriction}"));
                     }
                 }
             }

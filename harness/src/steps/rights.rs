@@ -1,6 +1,6 @@
 //! `rights` and `serviceAccount`: what the driver may do, and what the sandboxes' service account brings along.
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::future::try_join_all;
 use k8s_openapi::api::{
     authorization::v1::SubjectAccessReview,
     core::v1::{Pod, ServiceAccount},
@@ -15,11 +15,14 @@ use serde_json::{Value, json};
 use super::StepError;
 use crate::scene::Scene;
 
+/// A group, a resource and a subresource.
+type Resource = (&'static str, &'static str, &'static str);
+
 /// The verbs that are asked about.
 const VERBS: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
-/// What is in a namespace: group, resource, subresource.
-const NAMESPACED: &[(&str, &str, &str)] = &[
+/// What is in a namespace.
+const NAMESPACED: &[Resource] = &[
     ("agents.x-k8s.io", "sandboxes", ""),
     ("agents.x-k8s.io", "sandboxes", "status"),
     ("", "pods", ""),
@@ -38,7 +41,7 @@ const NAMESPACED: &[(&str, &str, &str)] = &[
 ];
 
 /// What is in none.
-const CLUSTER: &[(&str, &str, &str)] = &[
+const CLUSTER: &[Resource] = &[
     ("", "namespaces", ""),
     ("", "nodes", ""),
     ("", "persistentvolumes", ""),
@@ -99,37 +102,51 @@ async fn allowed(
     client: &Client,
     user: &str,
     namespace: &str,
-    resources: &'static [(&'static str, &'static str, &'static str)],
+    resources: &'static [Resource],
 ) -> Result<Vec<String>, kube::Error> {
-    let reviews: Api<SubjectAccessReview> = Api::all(client.clone());
-    let questions = resources.iter().flat_map(|resource| VERBS.iter().map(move |verb| (*verb, *resource)));
-    let answers = stream::iter(questions).map(|(verb, (group, resource, subresource))| {
-        let reviews = reviews.clone();
-        async move {
-            let review = serde_json::from_value(json!({
-                "metadata": {},
-                "spec": {
-                    "user": user,
-                    // A service account is always in these, and they may have rights of their own.
-                    "groups": ["system:serviceaccounts", "system:authenticated"],
-                    "resourceAttributes": {
-                        "verb": verb,
-                        "group": group,
-                        "resource": resource,
-                        "subresource": subresource,
-                        "namespace": namespace,
-                    },
-                },
-            }))
-            .map_err(kube::Error::SerdeError)?;
-            let answer = reviews.create(&PostParams::default(), &review).await?;
-            let separator = if subresource.is_empty() { "" } else { "/" };
-            let is_allowed = answer.status.is_some_and(|status| status.allowed);
-            Ok::<_, kube::Error>(is_allowed.then(|| format!("{verb} {resource}{separator}{subresource}")))
-        }
-    });
-    let mut allowed: Vec<String> =
-        answers.buffer_unordered(AT_ONCE).try_filter_map(|right| async move { Ok(right) }).try_collect().await?;
+    let mut questions: Vec<(&'static str, Resource)> = Vec::new();
+    for resource in resources {
+        questions.extend(VERBS.iter().map(|verb| (*verb, *resource)));
+    }
+    let mut allowed = Vec::new();
+    for some in questions.chunks(AT_ONCE) {
+        let asked: Vec<_> = some
+            .iter()
+            .map(|(verb, resource)| ask(client.clone(), user.to_owned(), namespace.to_owned(), verb, *resource))
+            .collect();
+        allowed.extend(try_join_all(asked).await?.into_iter().flatten());
+    }
     allowed.sort_unstable();
     Ok(allowed)
+}
+
+/// One question; `VERB RESOURCE` where it is allowed.
+async fn ask(
+    client: Client,
+    user: String,
+    namespace: String,
+    verb: &'static str,
+    (group, resource, subresource): Resource,
+) -> Result<Option<String>, kube::Error> {
+    let reviews: Api<SubjectAccessReview> = Api::all(client);
+    let review = serde_json::from_value(json!({
+        "metadata": {},
+        "spec": {
+            "user": user,
+            // A service account is always in these, and they may have rights of their own.
+            "groups": ["system:serviceaccounts", "system:authenticated"],
+            "resourceAttributes": {
+                "verb": verb,
+                "group": group,
+                "resource": resource,
+                "subresource": subresource,
+                "namespace": namespace,
+            },
+        },
+    }))
+    .map_err(kube::Error::SerdeError)?;
+    let answer = reviews.create(&PostParams::default(), &review).await?;
+    let separator = if subresource.is_empty() { "" } else { "/" };
+    let is_allowed = answer.status.is_some_and(|status| status.allowed);
+    Ok(is_allowed.then(|| format!("{verb} {resource}{separator}{subresource}")))
 }

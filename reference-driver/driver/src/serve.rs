@@ -84,7 +84,7 @@ pub fn main() -> ExitCode {
 /// All of a start but serving: the cluster is found, and what the driver has to see of it is listed once.
 async fn rehearse(config: Config) -> Result<(), ServeError> {
     let sandboxes = connect(&config).await?;
-    let feed = Arc::new(Feed::new());
+    let feed = Arc::new(Feed::new(config.faults.clone()));
     let stop = CancellationToken::new();
     let following = tokio::spawn(follow(Arc::clone(&feed), sandboxes, stop));
     let listed = feed.subscribe(DEADLINE).await;

@@ -46,7 +46,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
     }
     let mut options = Options::default();
     while let Some(argument) = arguments.next() {
-        let (name, inline) = split(argument);
+        let (name, inline) = split(&argument);
         let mut value = || inline.clone().or_else(|| arguments.next()).ok_or_else(|| format!("{name} takes a value"));
         match name.as_str() {
             "--version" | "-V" => return Ok(Command::Version),
@@ -85,7 +85,7 @@ impl Options {
 }
 
 /// `--name=value` into its two parts.
-fn split(argument: OsString) -> (String, Option<OsString>) {
+fn split(argument: &OsStr) -> (String, Option<OsString>) {
     let bytes = argument.as_bytes();
     match bytes.iter().position(|byte| *byte == b'=').filter(|_| bytes.starts_with(b"--")) {
         Some(at) => {

@@ -119,7 +119,7 @@ impl Checks<'_, '_> {
 fn observed_fields(step: &Step) -> &'static [&'static str] {
     match step {
         Step::Image(_) => &["reference", "repository", "digest"],
-        Step::Secret(_) => &["name"],
+        Step::Secret(_) | Step::ServiceAccount(_) => &["name"],
         Step::Driver(_) => &["running", "exitCode", "log", "pod"],
         Step::Capabilities(_) => &["code", "message", "driverName", "driverVersion", "defaultImage"],
         Step::Validate(_) | Step::Create(_) => &["code", "message"],
@@ -142,7 +142,6 @@ fn observed_fields(step: &Step) -> &'static [&'static str] {
         Step::Schema(_) => &["pruned"],
         Step::Volume(_) => &["name", "storageClass", "claim"],
         Step::Rights(_) => &["sandboxes", "elsewhere", "cluster"],
-        Step::ServiceAccount(_) => &["name"],
     }
 }
 

@@ -81,7 +81,6 @@ impl<'a> Names<'a, '_> {
             Step::Volume(volume) => {
                 self.volumes.insert(&volume.name);
             }
-            Step::Rights(_) => self.needs_driver(at),
             Step::ServiceAccount(account) => {
                 for (position, name) in account.pull_secrets.iter().enumerate() {
                     let mut at = field(at, "pullSecrets");
@@ -104,7 +103,7 @@ impl<'a> Names<'a, '_> {
             Step::Requests(step) => self.image(&step.image, None, &field(at, "image")),
             Step::Get(step) => self.one_sandbox(step.sandbox.as_deref(), step.id.is_some(), step.name.is_some(), at),
             Step::Delete(step) => self.one_sandbox(step.sandbox.as_deref(), step.id.is_some(), step.name.is_some(), at),
-            Step::Capabilities(_) | Step::List(_) => self.needs_driver(at),
+            Step::Capabilities(_) | Step::List(_) | Step::Rights(_) => self.needs_driver(at),
             Step::Watch(_) => {
                 self.needs_driver(at);
                 self.watches.insert(step.observation());
