@@ -1,6 +1,6 @@
 //! Making, using and removing a cluster, whoever provides it.
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use tokio::sync::watch;
 
 use super::{
@@ -150,13 +150,18 @@ impl Cluster {
         }
     }
 
+    /// The control groups of this host that its processes are in; none where they are elsewhere.
+    pub fn groups(&self) -> Vec<Utf8PathBuf> {
+        match self {
+            Self::Native(cluster) => cluster.entry().holdings.groups.clone(),
+            Self::Existing(_) => Vec::new(),
+            Self::Kind(cluster) => cluster.groups(),
+        }
+    }
+
     /// What it took until now, as far as somebody counts it.
     pub fn usage(&self) -> Usage {
-        match self {
-            Self::Native(cluster) => Usage::of(&cluster.entry().holdings.groups),
-            Self::Existing(_) => Usage::default(),
-            Self::Kind(cluster) => Usage::of(&cluster.groups()),
-        }
+        Usage::of(&self.groups())
     }
 
     /// Copies the logs of its programs and of its containers to `to`. An error says what stood in the way.

@@ -1,20 +1,20 @@
 //! The process of the registry behind the gate: the `distribution` project's own program.
 
-use std::{collections::VecDeque, io, process::Stdio, time::Duration};
+use std::{collections::VecDeque, io, process::Stdio, sync::mpsc, time::Duration};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::json;
 use thiserror::Error;
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
-    process::ChildStderr,
+    process::{Child, ChildStderr},
     sync::{oneshot, watch},
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
 
 use super::secret::random_word;
-use crate::process::{BoundChild, Process, ProcessError, SpawnStdio};
+use crate::process::{Process, ProcessError, SpawnStdio};
 
 /// From the start of the process to its socket being ready.
 const START_DEADLINE: Duration = Duration::from_secs(20);
@@ -67,6 +67,8 @@ pub(super) struct Distribution {
     death: watch::Receiver<Option<String>>,
     stop: CancellationToken,
     supervisor: JoinHandle<()>,
+    /// The thread that started the process lives until this is dropped.
+    _parent: mpsc::Sender<()>,
 }
 
 impl Distribution {
@@ -81,10 +83,10 @@ impl Distribution {
         let directory = &directory.canonicalize_utf8().map_err(failed)?;
         let log = fs_err::tokio::File::create(directory.join("registry.log")).await.map_err(failed)?;
         let program = program.canonicalize_utf8().map_err(failed)?;
-        let mut words = storage_words(directory).await;
-        words.extend([program.as_str(), "serve", "config.yml"].map(str::to_owned));
-        let process = Process::new(&words[0])
-            .args(&words[1..])
+        let process = Process::new("setpriv")
+            .args(["--pdeathsig", "KILL"])
+            .args(storage_words(directory).await)
+            .args([program.as_str(), "serve", "config.yml"])
             .env("REGISTRY_HTTP_SECRET", random_word())
             // Otherwise it looks for a collector of traces and complains for ever.
             .env("OTEL_TRACES_EXPORTER", "none")
@@ -94,9 +96,9 @@ impl Distribution {
         let stop = CancellationToken::new();
         let (report, death) = watch::channel(None);
         let (ready, is_ready) = oneshot::channel();
-        let stderr = child.take_stderr();
+        let stderr = child.stderr.take();
         let supervisor = tokio::spawn(supervise(child, stderr, log, ready, report, stop.clone()));
-        let mut distribution = Self { directory: directory.to_owned(), death, stop, supervisor };
+        let mut distribution = Self { directory: directory.to_owned(), death, stop, supervisor, _parent: parent };
         let found = match tokio::time::timeout(START_DEADLINE, is_ready).await {
             Ok(Ok(())) => return Ok(distribution),
             Ok(Err(_)) => "it ended".to_owned(),
@@ -171,7 +173,7 @@ async fn storage_words(directory: &Utf8Path) -> Vec<String> {
 }
 
 async fn supervise(
-    mut child: BoundChild,
+    mut child: Child,
     stderr: Option<ChildStderr>,
     log: fs_err::tokio::File,
     ready: oneshot::Sender<()>,

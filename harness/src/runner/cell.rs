@@ -85,7 +85,7 @@ pub(crate) async fn run(
     {
         slot.scenarios_ended();
         equipped.listeners.iter().for_each(|address| context.registry.close(*address));
-        for leftover in equipped.cluster.delete().await.leftovers {
+        for leftover in equipped.cluster.delete().await.left.lines() {
             context.events.emit(Event::Warning { text: format!("{}: left behind: {leftover}", planned.id) });
         }
         return Err(failure);

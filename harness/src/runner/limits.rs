@@ -80,6 +80,8 @@ impl Limits {
             Step::Change(_) | Step::Schema(_) => {
                 self.shared.as_ref().map(|why| format!("it changes Agent Sandbox: {why}"))
             }
+            Step::Volume(_) => self.shared.as_ref().map(|why| format!("it makes a volume on a node: {why}")),
+            Step::Rights(_) => self.shared.as_ref().map(|why| format!("it asks for others' rights: {why}")),
             Step::Preload(_) => self.node.as_ref().map(|why| format!("it calls the runtime of the node: {why}")),
             Step::Secret(_)
             | Step::Capabilities(_)
@@ -96,6 +98,7 @@ impl Limits {
             | Step::Quiet(_)
             | Step::Store(_)
             | Step::Read(_)
+            | Step::ServiceAccount(_)
             | Step::Render(_) => None,
         }
     }
