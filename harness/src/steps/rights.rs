@@ -13,7 +13,7 @@ use sandproof_scenarios::ServiceAccountStep;
 use serde_json::{Value, json};
 
 use super::StepError;
-use crate::scene::Scene;
+use crate::{scene::Scene, subject::Deployed};
 
 /// A group, a resource and a subresource.
 type Resource = (&'static str, &'static str, &'static str);
@@ -63,7 +63,7 @@ const AT_ONCE: usize = 16;
 /// Asks the API server for every verb on every resource.
 pub(super) async fn rights(scene: &Scene) -> Result<Value, StepError> {
     let tried = "ask what the driver may do";
-    let pod = scene.driver_pod.as_deref().ok_or_else(|| {
+    let pod = scene.deployed.as_ref().and_then(Deployed::pod).ok_or_else(|| {
         StepError::Subject("the driver has no pod in the cluster, so it has no service account there".to_owned())
     })?;
     let client = &scene.stage.client;
