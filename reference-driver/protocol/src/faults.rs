@@ -45,7 +45,7 @@ pub const FAULTS: &[Fault] = &[
         name: "ignore-platform-override",
         description: "pull secrets in platform_config are taken for absent, whatever their shape, as upstream does",
         promise: "a sandbox's own pull secrets replace the configured ones, wherever it brings them",
-        caught_by: &["PS-05", "PS-06", "PS-07", "PS-08", "PS-09", "PS-18"],
+        caught_by: &["PS-05", "PS-06", "PS-07", "PS-08", "PS-09", "PS-18", "PS-21"],
     },
     Fault {
         name: "refuse-driver-override",
@@ -57,7 +57,7 @@ pub const FAULTS: &[Fault] = &[
         name: "refuse-sideload-override",
         description: "a sandbox's own side-load method and supervisor image are refused as unknown fields, as upstream does",
         promise: "a sandbox can choose how the supervisor comes in",
-        caught_by: &["SL-04", "SL-05", "SL-07", "SL-12", "SL-20"],
+        caught_by: &["SL-04", "SL-05", "SL-07", "SL-12", "SL-13", "SL-14", "SL-20"],
     },
     Fault {
         name: "assume-api-version",

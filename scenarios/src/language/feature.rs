@@ -130,7 +130,7 @@ impl Feature {
         for step in steps {
             match step {
                 Step::Driver(driver) => of_driver(driver, &mut needed),
-                Step::Render(_) => drop(needed.insert(Self::Chart)),
+                Step::Render(_) | Step::Rights(_) => drop(needed.insert(Self::Chart)),
                 _ => {}
             }
         }
