@@ -15,16 +15,17 @@ use sandproof_clusters::{
     provider::NodeAccess,
     registry::{Registry, random_word},
 };
+use sandproof_scenarios::WorkspaceMode;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cluster_state::ClusterState,
+    cluster_state::{ClusterState, SeenEvent},
     events::{Event, Events},
     place::Place,
     runner::{guests::Guests, install::Releases},
     steps::{agent_sandbox::Changes, rpc::Driver, watching::Watching},
-    subject::{Deployed, Subject, chart::ImageValue},
+    subject::{Deployed, Settings, Subject, chart::ImageValue},
 };
 
 /// What all scenarios of a cell share.
@@ -165,6 +166,8 @@ pub(crate) struct Scene {
     pub(crate) driver: Option<Driver>,
     /// What there is of the driver.
     pub(crate) deployed: Option<Deployed>,
+    /// What the driver was told.
+    pub(crate) settings: Option<Settings>,
     /// Open watches by name.
     pub(crate) watches: BTreeMap<String, Watching>,
     /// Volumes that steps made, by their names in the cluster.
@@ -175,6 +178,10 @@ pub(crate) struct Scene {
     pub(crate) stored: BTreeSet<String>,
     /// What steps changed of Agent Sandbox.
     pub(crate) changes: Changes,
+    /// How the driver maps workspaces to namespaces.
+    pub(crate) workspace_mode: WorkspaceMode,
+    /// The workspaces that steps named.
+    pub(crate) workspaces: BTreeSet<String>,
     /// What was observed, by the name of the observation.
     pub(crate) observations: Map<String, Value>,
 }
@@ -195,11 +202,14 @@ impl Scene {
             refused: BTreeSet::new(),
             driver: None,
             deployed: None,
+            settings: None,
             watches: BTreeMap::new(),
             volumes: BTreeSet::new(),
             definition: None,
             stored: BTreeSet::new(),
             changes: Changes::default(),
+            workspace_mode: WorkspaceMode::default(),
+            workspaces: BTreeSet::new(),
             observations: Map::new(),
         }
     }
@@ -237,10 +247,55 @@ impl Scene {
         sandbox
     }
 
+    /// A workspace as it is sent. Where it is itself the name of a namespace, that must be this scenario's alone.
+    pub(crate) fn workspace(&mut self, name: &str) -> String {
+        self.workspaces.insert(name.to_owned());
+        match self.workspace_mode {
+            WorkspaceMode::Operator => format!("{}-{name}", self.namespace),
+            WorkspaceMode::Shared | WorkspaceMode::Managed => name.to_owned(),
+        }
+    }
+
+    /// The namespace of a workspace's sandboxes.
+    pub(crate) fn workspace_namespace(&self, name: &str) -> String {
+        match self.workspace_mode {
+            WorkspaceMode::Shared => self.namespace.clone(),
+            // The gateway's identifier is the scenario's namespace.
+            WorkspaceMode::Managed => format!("openshell-{}-{name}", self.namespace),
+            WorkspaceMode::Operator => format!("{}-{name}", self.namespace),
+        }
+    }
+
+    /// The scenario's own namespace, and those of its workspaces.
+    pub(crate) fn namespaces(&self) -> Vec<String> {
+        let mut all = vec![self.namespace.clone()];
+        if self.workspace_mode != WorkspaceMode::Shared {
+            all.extend(self.workspaces.iter().map(|name| self.workspace_namespace(name)));
+        }
+        all
+    }
+
+    /// The events of all these namespaces, oldest first.
+    pub(crate) fn events(&self, state: &ClusterState) -> Vec<SeenEvent> {
+        let mut events: Vec<SeenEvent> = self.namespaces().iter().flat_map(|name| state.events(name)).collect();
+        events.sort_by(|left, right| left.at.cmp(&right.at));
+        events
+    }
+
+    /// The pods of all these namespaces.
+    pub(crate) fn pods(&self, state: &ClusterState) -> Vec<Arc<Value>> {
+        self.namespaces().iter().flat_map(|name| state.pods(name)).collect()
+    }
+
+    /// The Sandboxes of all these namespaces.
+    pub(crate) fn sandbox_objects(&self, state: &ClusterState) -> Vec<Arc<Value>> {
+        self.namespaces().iter().flat_map(|name| state.sandboxes(name)).collect()
+    }
+
     /// The Sandbox object of a sandbox, found by its label, whatever the driver called it.
     pub(crate) fn sandbox_object(&self, state: &ClusterState, name: &str) -> Option<Arc<Value>> {
         let id = &self.sandboxes.get(name)?.id;
-        state.sandboxes(&self.namespace).into_iter().find(|object| {
+        self.sandbox_objects(state).into_iter().find(|object| {
             object.pointer("/metadata/labels/openshell.ai~1sandbox-id").and_then(Value::as_str) == Some(id)
         })
     }
@@ -249,17 +304,17 @@ impl Scene {
     pub(crate) fn sandbox_pod(&self, state: &ClusterState, name: &str) -> Option<Arc<Value>> {
         let object = self.sandbox_object(state, name)?;
         let owner = object.pointer("/metadata/uid")?.as_str()?.to_owned();
-        state.pods(&self.namespace).into_iter().find(|pod| owned_by(pod, &owner))
+        self.pods(state).into_iter().find(|pod| owned_by(pod, &owner))
     }
 
-    /// The pods of this namespace that belong to some Sandbox.
+    /// The scenario's pods that belong to some Sandbox.
     pub(crate) fn sandbox_pods(&self, state: &ClusterState) -> Vec<Arc<Value>> {
         let of_a_sandbox = |pod: &Arc<Value>| {
             pod.pointer("/metadata/ownerReferences")
                 .and_then(Value::as_array)
                 .is_some_and(|owners| owners.iter().any(|owner| owner["kind"] == "Sandbox"))
         };
-        state.pods(&self.namespace).into_iter().filter(of_a_sandbox).collect()
+        self.pods(state).into_iter().filter(of_a_sandbox).collect()
     }
 }
 

@@ -18,7 +18,7 @@ mod settings;
 use std::sync::Arc;
 
 use sandproof_reports::ObservedSubject;
-use sandproof_scenarios::{DriverExpectation, SubjectProfile};
+use sandproof_scenarios::{DriverExpectation, Feature, SubjectProfile};
 use thiserror::Error;
 use tokio::sync::OnceCell;
 use tonic::transport::Channel;
@@ -26,7 +26,7 @@ use tonic::transport::Channel;
 pub(crate) use installation::Site;
 pub(crate) use process::HostProcess;
 pub(crate) use running::Attached;
-pub(crate) use settings::{SecretsForm, Settings, Unappliable};
+pub(crate) use settings::{SecretsForm, Settings, Unappliable, Workspaces};
 
 use self::{chart::Chart, installation::DriverPod, process::DriverProcess};
 
@@ -126,6 +126,28 @@ impl Subject {
             self.said.get_or_init(|| identity::said(channel.clone())).await;
         }
         Ok(started)
+    }
+
+    /// Starts it once more, after its pod was deleted or its process ended.
+    pub(crate) async fn restart(
+        &self,
+        site: &Site,
+        settings: &Settings,
+        deployed: Deployed,
+    ) -> Result<Started, StartError> {
+        match (&self.way, deployed) {
+            (Way::Chart(_), Deployed::Pod(pod)) => {
+                installation::restart(&pod, &self.profile.chart, site, settings).await
+            }
+            (Way::Process(process), Deployed::Process(running)) => {
+                running.end().await;
+                process.start(&self.profile.process, settings).await
+            }
+            _ => {
+                let profile = self.profile.name.clone();
+                Err(Unappliable { what: "to start anew", by: "way", profile, feature: Feature::Start }.into())
+            }
+        }
     }
 
     /// What it said of itself when it answered first; none where it never did.

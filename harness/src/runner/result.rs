@@ -202,11 +202,11 @@ impl Bench {
         files.push((
             "objects.json",
             pretty(&json!({
-                "pods": state.pods(&scene.namespace),
-                "sandboxes": state.sandboxes(&scene.namespace),
+                "pods": scene.pods(state),
+                "sandboxes": scene.sandbox_objects(state),
             })),
         ));
-        files.push(("events.json", pretty(&json!(state.events(&scene.namespace)))));
+        files.push(("events.json", pretty(&json!(scene.events(state)))));
         let requests: Vec<Value> = scene
             .images
             .values()
@@ -279,6 +279,7 @@ async fn open(scene: &Scene) -> Result<(), Failure> {
 
 /// A secret that existed and that the kubelet nevertheless could not read: what follows from it says nothing about the subject.
 fn unread_secret(scene: &Scene) -> Option<String> {
+    // Secrets are in this namespace only.
     scene.stage.state.events(&scene.namespace).into_iter().find_map(|event| {
         if event.reason != "FailedToRetrieveImagePullSecret" {
             return None;
@@ -301,11 +302,18 @@ async fn close(scene: &mut Scene) {
         return;
     }
     let api: Api<Namespace> = Api::all(scene.stage.client.clone());
-    if let Err(error) = api.delete(&scene.namespace, &DeleteParams::background()).await {
-        scene
-            .stage
-            .events
-            .emit(Event::Warning { text: format!("cannot delete the namespace {}: {error}", scene.namespace) });
+    for namespace in scene.namespaces() {
+        match api.delete(&namespace, &DeleteParams::background()).await {
+            Ok(_) => {}
+            // A workspace need not have had a namespace, and the driver may have deleted it.
+            Err(kube::Error::Api(status)) if status.code == 404 && namespace != scene.namespace => {}
+            Err(error) => {
+                scene
+                    .stage
+                    .events
+                    .emit(Event::Warning { text: format!("cannot delete the namespace {namespace}: {error}") });
+            }
+        }
     }
 }
 
@@ -337,8 +345,8 @@ fn seen(scene: &Scene, judgement: &Judgement, error: Option<&StepError>, driver_
             .iter()
             .map(|check| FailedCheck { at: check.at.clone(), text: sentence(check) })
             .collect(),
-        pods: state.pods(&scene.namespace).iter().map(|pod| (**pod).clone()).collect(),
-        events: state.events(&scene.namespace),
+        pods: scene.pods(state).iter().map(|pod| (**pod).clone()).collect(),
+        events: scene.events(state),
         calls: scene.driver.as_ref().map(|driver| driver.calls().to_vec()).unwrap_or_default(),
         requests: requests.collect(),
         driver_log: driver_log.map(|log| log.lines().map(str::to_owned).collect()).unwrap_or_default(),

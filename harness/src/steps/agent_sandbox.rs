@@ -107,7 +107,8 @@ async fn put_back(stage: &Stage, changes: Changes) -> Result<Definition, Failure
 /// Writes a Sandbox.
 pub(super) async fn store(scene: &mut Scene, step: &StoreStep) -> Result<Value, StepError> {
     let resource = definition::resource(step.version.as_str());
-    let object = DynamicObject::new(&step.name, &resource).data(json!({ "spec": step.spec }));
+    let mut object = DynamicObject::new(&step.name, &resource).data(json!({ "spec": step.spec }));
+    object.metadata.labels = Some(step.labels.clone()).filter(|labels| !labels.is_empty());
     let api: Api<DynamicObject> = Api::namespaced_with(scene.stage.client.clone(), &scene.namespace, &resource);
     scene.stored.insert(step.name.clone());
     let tried = format!("write the Sandbox {} in {}", step.name, step.version.as_str());

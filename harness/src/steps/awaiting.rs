@@ -22,7 +22,7 @@ pub(super) async fn sandbox(scene: &mut Scene, step: &AwaitStep) -> Value {
         .state
         .wait(within, |state| {
             let pod = scene.sandbox_pod(state, &name)?;
-            decisive(&pod, &state.events(&scene.namespace), step, &stage.subject.profile.agent_container)
+            decisive(&pod, &scene.events(state), step, &stage.subject.profile.agent_container)
         })
         .await;
     let pod = scene.sandbox_pod(&stage.state, &name);
@@ -33,7 +33,7 @@ pub(super) async fn sandbox(scene: &mut Scene, step: &AwaitStep) -> Value {
     if reached && step.until == AwaitUntil::Running {
         stage.sandbox_runs();
     }
-    let all = stage.state.events(&scene.namespace);
+    let all = scene.events(&stage.state);
     let unmounted = pod.as_deref().and_then(|pod| pods::unmountable(pod, &all));
     let unscheduled = pod.as_deref().and_then(pods::unschedulable).unwrap_or_default().to_owned();
     let (container, reason, message) = match (status, unmounted) {

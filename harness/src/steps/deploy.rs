@@ -9,19 +9,43 @@ use serde_json::{Value, json};
 use super::{StepError, rpc::Driver};
 use crate::{
     scene::Scene,
-    subject::{SecretsForm, Settings, Site, StartError, Started, chart::ImageValue},
+    subject::{SecretsForm, Settings, Site, StartError, Started, Workspaces, chart::ImageValue},
 };
 
 /// Starts the driver and waits until it answers, or until it has ended.
 pub(super) async fn driver(scene: &mut Scene, step: &DriverStep) -> Result<Value, StepError> {
+    scene.workspace_mode = step.workspaces;
     let settings = settings(scene, step)?;
     let stage = Arc::clone(&scene.stage);
     let site = Site::of(&stage);
-    let started = stage.subject.start(&site, &settings, step.expect).await.map_err(|error| match error {
+    let started = stage.subject.start(&site, &settings, step.expect).await.map_err(failed)?;
+    scene.settings = Some(settings);
+    Ok(seen(scene, started))
+}
+
+/// Ends the driver and starts it anew; whether it answers again.
+pub(super) async fn restart(scene: &mut Scene) -> Result<Value, StepError> {
+    let missing = || StepError::Subject("the driver does not run, so it cannot be started anew".to_owned());
+    let settings = scene.settings.clone().ok_or_else(missing)?;
+    let deployed = scene.deployed.take().ok_or_else(missing)?;
+    let stage = Arc::clone(&scene.stage);
+    // What was open to the old one ends with it.
+    scene.driver = None;
+    scene.watches.clear();
+    let started = stage.subject.restart(&Site::of(&stage), &settings, deployed).await.map_err(failed)?;
+    let seen = seen(scene, started);
+    Ok(json!({ "removed": true, "back": seen["running"] }))
+}
+
+fn failed(error: StartError) -> StepError {
+    match error {
         StartError::Environment { tried, found } => StepError::Environment { tried, found },
         error @ StartError::Unappliable(_) => StepError::Subject(error.to_string()),
-    })?;
-    Ok(match started {
+    }
+}
+
+fn seen(scene: &mut Scene, started: Started) -> Value {
+    match started {
         Started::Running { channel, deployed } => {
             let seen = json!({ "running": true, "exitCode": null, "log": [], "pod": deployed.pod() });
             scene.driver = Some(Driver::new(ComputeDriverClient::new(channel)));
@@ -34,7 +58,7 @@ pub(super) async fn driver(scene: &mut Scene, step: &DriverStep) -> Result<Value
             scene.deployed = deployed;
             json!({ "running": false, "exitCode": exit_code, "log": log, "pod": pod })
         }
-    })
+    }
 }
 
 /// The driver's log, for the evidence.
@@ -67,6 +91,14 @@ pub(crate) fn settings(scene: &Scene, step: &DriverStep) -> Result<Settings, Ste
             PullSecretsAs::Objects => SecretsForm::Objects,
             PullSecretsAs::Strings => SecretsForm::Strings,
             PullSecretsAs::Environment => SecretsForm::Environment,
+        },
+        workspaces: Workspaces {
+            mode: step.workspaces,
+            allowed_label: step.allowed_label.clone(),
+            allowed: step
+                .allowed
+                .as_ref()
+                .map(|names| names.iter().map(|name| scene.workspace_namespace(name)).collect()),
         },
         preflight: !step.skip_preflight,
         faults: stage.subject.faults.clone(),

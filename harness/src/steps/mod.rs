@@ -16,6 +16,7 @@ mod rights;
 mod schema;
 mod submit;
 mod volumes;
+mod workspace;
 
 pub(crate) use clear::clear;
 pub(crate) use deploy::{driver_log, settings as driver_settings};
@@ -121,6 +122,14 @@ async fn one(scene: &mut Scene, step: &Step) -> Result<Option<Value>, StepError>
         Step::Volume(step) => volumes::volume(scene, step).await?,
         Step::Rights(_) => rights::rights(scene).await?,
         Step::ServiceAccount(step) => rights::service_account(scene, step).await?,
+        Step::Stop(step) => workspace::set_running(scene, step, false).await?,
+        Step::Start(step) => workspace::set_running(scene, step, true).await?,
+        Step::EnsureWorkspace(step) => workspace::ensure(scene, step).await?,
+        Step::DeleteWorkspace(step) => workspace::delete(scene, step).await?,
+        Step::Namespace(step) => workspace::namespace(scene, step).await?,
+        Step::LookAt(step) => workspace::look_at(scene, step).await?,
+        Step::Remove(step) => workspace::remove(scene, step).await?,
+        Step::Rotate(step) => workspace::rotate(scene, step),
     };
     Ok(Some(observed))
 }

@@ -86,10 +86,13 @@ pub(super) async fn secret(scene: &mut Scene, step: &SecretStep) -> Result<Value
         "stringData": { key: content.to_string() },
     }))
     .map_err(|error| StepError::environment(&tried, error))?;
-    Api::<Secret>::namespaced(scene.stage.client.clone(), &scene.namespace)
-        .create(&PostParams::default(), &secret)
-        .await
-        .map_err(|error| StepError::environment(&tried, error))?;
+    let api: Api<Secret> = Api::namespaced(scene.stage.client.clone(), &scene.namespace);
+    let written = if scene.secrets.contains_key(&step.name) {
+        api.replace(&step.name, &PostParams::default(), &secret).await
+    } else {
+        api.create(&PostParams::default(), &secret).await
+    };
+    written.map_err(|error| StepError::environment(&tried, error))?;
     scene.secrets.insert(step.name.clone(), Timestamp::now());
     Ok(json!({ "name": step.name }))
 }

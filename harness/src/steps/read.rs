@@ -27,8 +27,8 @@ pub(super) fn inspect(scene: &mut Scene, step: &InspectStep) -> Value {
     json!({
         "sandbox": object,
         "pod": pod,
-        "events": state.events(&scene.namespace),
-        "sandboxes": state.sandboxes(&scene.namespace).len(),
+        "events": scene.events(state),
+        "sandboxes": scene.sandbox_objects(state).len(),
         "pods": scene.sandbox_pods(state).len(),
     })
 }
@@ -36,11 +36,12 @@ pub(super) fn inspect(scene: &mut Scene, step: &InspectStep) -> Value {
 /// Runs the probe inside the agent container.
 pub(super) async fn probe(scene: &mut Scene, step: &ProbeStep) -> Result<Value, StepError> {
     let name = scene.sandbox(&step.sandbox, None).name;
-    let pod = scene
-        .sandbox_pod(&scene.stage.state, &name)
-        .and_then(|pod| pod.pointer("/metadata/name")?.as_str().map(str::to_owned))
-        .ok_or_else(|| StepError::Subject(format!("sandbox {name} has no pod to look into")))?;
-    let api: Api<Pod> = Api::namespaced(scene.stage.client.clone(), &scene.namespace);
+    let found = scene.sandbox_pod(&scene.stage.state, &name);
+    let text = |pointer: &str| found.as_deref()?.pointer(pointer)?.as_str().map(str::to_owned);
+    let (Some(pod), Some(namespace)) = (text("/metadata/name"), text("/metadata/namespace")) else {
+        return Err(StepError::Subject(format!("sandbox {name} has no pod to look into")));
+    };
+    let api: Api<Pod> = Api::namespaced(scene.stage.client.clone(), &namespace);
     let command = ["/sandproof-probe", "report", "--supervisor", SUPERVISOR];
     let agent = scene.stage.subject.profile.agent_container.clone();
     let parameters = AttachParams::default().container(agent).stdout(true).stderr(true);

@@ -6,9 +6,10 @@ use jiff::Timestamp;
 use sandproof_protocol::{
     ComputeDriverClient, structs,
     v1::{
-        CreateSandboxRequest, DeleteSandboxRequest, DriverCondition, DriverResourceRequirements, DriverSandbox,
-        DriverSandboxSpec, DriverSandboxTemplate, GetCapabilitiesRequest, GetSandboxRequest, GpuResourceRequirements,
-        ListSandboxesRequest, ResourceRequirements, ValidateSandboxCreateRequest,
+        CreateSandboxRequest, DeleteSandboxRequest, DeleteWorkspaceRequest, DriverCondition,
+        DriverResourceRequirements, DriverSandbox, DriverSandboxSpec, DriverSandboxTemplate, EnsureWorkspaceRequest,
+        GetCapabilitiesRequest, GetSandboxRequest, GpuResourceRequirements, ListSandboxesRequest, ResourceRequirements,
+        StartSandboxRequest, StopSandboxRequest, ValidateSandboxCreateRequest,
     },
 };
 use serde::Serialize;
@@ -141,6 +142,33 @@ impl Driver {
             seen.insert("deleted".to_owned(), json!(answer.into_inner().deleted));
         }
         Value::Object(seen)
+    }
+
+    /// `StopSandbox`.
+    pub(crate) async fn stop(&mut self, id: &str, name: &str) -> Value {
+        let request = StopSandboxRequest { sandbox_id: id.to_owned(), sandbox_name: name.to_owned() };
+
+        let answer = self.client.stop_sandbox(request).await;
+        Value::Object(self.record("StopSandbox", json!({ "id": id, "name": name }), answer.as_ref().err()))
+    }
+
+    /// `StartSandbox`.
+    pub(crate) async fn start(&mut self, id: &str, name: &str) -> Value {
+        let request = StartSandboxRequest { sandbox_id: id.to_owned(), sandbox_name: name.to_owned() };
+        let answer = self.client.start_sandbox(request).await;
+        Value::Object(self.record("StartSandbox", json!({ "id": id, "name": name }), answer.as_ref().err()))
+    }
+
+    /// `EnsureWorkspace`.
+    pub(crate) async fn ensure_workspace(&mut self, workspace: &str) -> Value {
+        let answer = self.client.ensure_workspace(EnsureWorkspaceRequest { workspace: workspace.to_owned() }).await;
+        Value::Object(self.record("EnsureWorkspace", json!({ "workspace": workspace }), answer.as_ref().err()))
+    }
+
+    /// `DeleteWorkspace`.
+    pub(crate) async fn delete_workspace(&mut self, workspace: &str) -> Value {
+        let answer = self.client.delete_workspace(DeleteWorkspaceRequest { workspace: workspace.to_owned() }).await;
+        Value::Object(self.record("DeleteWorkspace", json!({ "workspace": workspace }), answer.as_ref().err()))
     }
 
     fn record(&mut self, method: &'static str, request: Value, error: Option<&Status>) -> Map<String, Value> {

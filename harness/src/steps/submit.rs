@@ -101,7 +101,7 @@ fn message(scene: &mut Scene, request: &SandboxRequest) -> Result<SandboxMessage
         omit: request.omit,
         id: sandbox.id,
         name: sandbox.name,
-        workspace: request.workspace().to_owned(),
+        workspace: scene.workspace(request.workspace()),
         image,
         environment: request.environment.clone().into_iter().collect(),
         labels: request.labels.clone().into_iter().collect(),
@@ -148,7 +148,12 @@ fn replaced(value: &Value, images: &BTreeMap<String, SceneImage>) -> Value {
 }
 
 /// What is sent: a sandbox of the scene, or the raw words of the step.
-fn target(scene: &mut Scene, sandbox: Option<&str>, id: Option<&str>, name: Option<&str>) -> (String, String) {
+pub(super) fn target(
+    scene: &mut Scene,
+    sandbox: Option<&str>,
+    id: Option<&str>,
+    name: Option<&str>,
+) -> (String, String) {
     match sandbox {
         Some(sandbox) => {
             let sandbox = scene.sandbox(sandbox, None);

@@ -96,6 +96,20 @@ pub(crate) fn values(chart: &ChartSettings, profile: &str, settings: &Settings) 
         };
         return Err(unappliable("its pull secrets", feature));
     }
+    if let Some(feature) = settings.workspaces.feature() {
+        let workspaces = &settings.workspaces;
+        let mut told = tree.set(names.workspace_mode.as_deref(), json!(workspaces.mode.as_str()))
+            && tree.set(names.gateway_id.as_deref(), json!(settings.namespace));
+        if let Some(label) = &workspaces.allowed_label {
+            told &= tree.set(names.operator_label.as_deref(), json!(label));
+        }
+        if let Some(allowed) = &workspaces.allowed {
+            told &= tree.set(names.operator_namespaces.as_deref(), json!(allowed));
+        }
+        if !told {
+            return Err(unappliable("its workspace mode", feature));
+        }
+    }
     if !settings.faults.is_empty() {
         environment.push(json!({ "name": FAULTS_VARIABLE, "value": settings.faults.join(",") }));
     }

@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::Pod;
-use kube::{Api, Client, api::LogParams};
+use kube::{
+    Api, Client,
+    api::{DeleteParams, LogParams},
+};
 use sandproof_clusters::process::ProcessError;
 use sandproof_scenarios::{ChartSettings, DriverExpectation};
 use serde_json::Value;
@@ -77,8 +80,33 @@ pub(super) async fn install(
         }
         Err(error) => return Err(StartError::environment("install the chart", error)),
     }
+    settle(told, site, namespace, expect, None).await
+}
+
+/// Deletes the driver's pod, and waits until the one that takes its place answers or has ended.
+pub(super) async fn restart(
+    pod: &DriverPod,
+    told: &ChartSettings,
+    site: &Site,
+    settings: &Settings,
+) -> Result<Started, StartError> {
+    pod.api
+        .delete(&pod.name, &DeleteParams::background())
+        .await
+        .map_err(|error| StartError::environment(format!("delete the driver's pod {}", pod.name), error))?;
+    settle(told, site, &settings.namespace, DriverExpectation::Running, Some(&pod.name)).await
+}
+
+/// Waits until the driver answers, or until it has ended; a pod of the past does not count.
+async fn settle(
+    told: &ChartSettings,
+    site: &Site,
+    namespace: &str,
+    expect: DriverExpectation,
+    past: Option<&str>,
+) -> Result<Started, StartError> {
     let decisive = |state: &ClusterState| {
-        let pod = driver_pod(state, namespace)?;
+        let pod = driver_pod(state, namespace, past)?;
         let name = pod.pointer("/metadata/name")?.as_str()?.to_owned();
         let container = pods::containers(&pod).into_iter().find(|container| container.name == told.container)?;
         let ended = container.exit_code.is_some() || container.restarts > 0;
@@ -87,7 +115,7 @@ pub(super) async fn install(
     };
     let waited = site.state.wait(START_DEADLINE, decisive).await;
     let Some((name, container)) = waited.found else {
-        return not_decided(&site.state, namespace, expect, told);
+        return not_decided(&site.state, namespace, expect, told, past);
     };
     let api = Api::namespaced(site.client.clone(), namespace);
     let pod = DriverPod { name, api, container: told.container.clone() };
@@ -107,9 +135,11 @@ pub(super) async fn install(
     }
 }
 
-fn driver_pod(state: &ClusterState, namespace: &str) -> Option<Arc<Value>> {
+fn driver_pod(state: &ClusterState, namespace: &str, past: Option<&str>) -> Option<Arc<Value>> {
     state.pods(namespace).into_iter().find(|pod| {
-        pod.pointer("/metadata/labels/app.kubernetes.io~1instance").and_then(Value::as_str) == Some(RELEASE)
+        let text = |pointer: &str| pod.pointer(pointer).and_then(Value::as_str);
+        text("/metadata/labels/app.kubernetes.io~1instance") == Some(RELEASE)
+            && (past.is_none() || text("/metadata/name") != past)
     })
 }
 
@@ -119,8 +149,9 @@ fn not_decided(
     namespace: &str,
     expect: DriverExpectation,
     told: &ChartSettings,
+    past: Option<&str>,
 ) -> Result<Started, StartError> {
-    let pod = driver_pod(state, namespace);
+    let pod = driver_pod(state, namespace, past);
     let containers = pod.as_deref().map(pods::containers).unwrap_or_default();
     let own = containers.iter().find(|container| container.name == told.container);
     if expect == DriverExpectation::Refused && own.is_some_and(|status| status.state == ContainerState::Running) {

@@ -61,7 +61,15 @@ impl HostProcess {
             );
             return Err(StartError::environment(format!("listen at {socket}"), found));
         }
-        let words = words(told, &self.profile, &socket, settings)?;
+        let mut words = words(told, &self.profile, &socket, settings)?;
+        let allowed = directory.join("allowed");
+        if let Some(names) = &settings.workspaces.allowed {
+            words.tell(told.operator_file.as_ref(), allowed.as_str());
+            let text = names.iter().map(|name| format!("{name}\n")).collect::<String>();
+            fs_err::create_dir_all(&directory)
+                .and_then(|()| fs_err::write(&allowed, text))
+                .map_err(|error| StartError::environment("write the file of allowed namespaces", error))?;
+        }
         let tried = || format!("make the driver's directory {directory}");
         // The directory of the socket is nobody else's.
         let made = fs_err::create_dir_all(&directory)
@@ -153,6 +161,17 @@ fn words(
         };
         if !done {
             return Err(unappliable("its pull secrets", feature));
+        }
+    }
+    if let Some(feature) = settings.workspaces.feature() {
+        let workspaces = &settings.workspaces;
+        let mut done = words.tell(told.workspace_mode.as_ref(), workspaces.mode.as_str()) && told.gateway_id.is_some();
+        if let Some(label) = &workspaces.allowed_label {
+            done &= words.tell(told.operator_label.as_ref(), label);
+        }
+        done &= workspaces.allowed.is_none() || told.operator_file.is_some();
+        if !done {
+            return Err(unappliable("its workspace mode", feature));
         }
     }
     Ok(words)

@@ -37,5 +37,8 @@ fn wanted(settings: &Settings) -> Option<(&'static str, Feature)> {
         (settings.sideload_matters, "its side-load method", Feature::ConfiguredSideload),
         (settings.supervisor_matters, "its supervisor's image", Feature::ConfiguredSupervisorImage),
     ];
-    wishes.into_iter().find_map(|(wanted, what, feature)| wanted.then_some((what, feature)))
+    let workspaces = settings.workspaces.feature().map(|feature| (true, "its workspace mode", feature));
+    let wishes = wishes.into_iter().chain(workspaces);
+    let mut wishes = wishes;
+    wishes.find_map(|(wanted, what, feature)| wanted.then_some((what, feature)))
 }

@@ -1,6 +1,6 @@
 //! What a scenario wants of its driver, whatever way the driver is told.
 
-use sandproof_scenarios::Feature;
+use sandproof_scenarios::{Feature, WorkspaceMode};
 use thiserror::Error;
 
 use super::chart::ImageValue;
@@ -35,6 +35,8 @@ pub(crate) struct Settings {
     pub(crate) pull_secrets: Vec<String>,
     /// How they are handed over.
     pub(crate) form: SecretsForm,
+    /// How it maps workspaces to namespaces.
+    pub(crate) workspaces: Workspaces,
     /// Whether the chart itself looks for the Sandbox API.
     pub(crate) preflight: bool,
     /// Faults of the reference driver.
@@ -57,9 +59,32 @@ impl Settings {
             sandbox_image: "registry/agent:v1".to_owned(),
             pull_secrets: vec!["a".to_owned(), "b".to_owned()],
             form: SecretsForm::Objects,
+            workspaces: Workspaces::default(),
             preflight: true,
             faults: Vec::new(),
             reference_image: image("driver"),
+        }
+    }
+}
+
+/// How a driver maps workspaces to namespaces.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Workspaces {
+    /// The mode.
+    pub(crate) mode: WorkspaceMode,
+    /// The label of the namespaces that may be workspaces.
+    pub(crate) allowed_label: Option<String>,
+    /// The namespaces that may be workspaces, where a list says so.
+    pub(crate) allowed: Option<Vec<String>>,
+}
+
+impl Workspaces {
+    /// What a subject must be able to do for it; nothing where it is as every driver has it.
+    pub(crate) fn feature(&self) -> Option<Feature> {
+        match self.mode {
+            WorkspaceMode::Shared => None,
+            WorkspaceMode::Managed => Some(Feature::ManagedWorkspaces),
+            WorkspaceMode::Operator => Some(Feature::OperatorWorkspaces),
         }
     }
 }

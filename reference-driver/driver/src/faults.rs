@@ -112,6 +112,14 @@ impl Faults {
         self.is_on("keep-secret-copies")
     }
 
+    pub(crate) fn omits_workspace(&self) -> bool {
+        self.is_on("omit-workspace")
+    }
+
+    pub(crate) fn orphans_on_delete(&self) -> bool {
+        self.is_on("orphan-on-delete")
+    }
+
     pub(crate) fn copies_as_opaque(&self) -> bool {
         self.is_on("copy-as-opaque")
     }

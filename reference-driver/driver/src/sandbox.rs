@@ -1,5 +1,6 @@
 //! The Sandbox object that is written, and the sandbox a client sees of it.
 
+use kube::ResourceExt;
 use kube::core::{ApiResource, DynamicObject, ObjectMeta};
 use sandproof_protocol::v1;
 use serde_json::{Value, json};
@@ -58,6 +59,9 @@ pub fn object(
     }
     let mut object = DynamicObject::new(&key.name, resource).within(&key.namespace).data(json!({ "spec": spec }));
     object.metadata.labels = Some(labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into());
+    if template.faults.omits_workspace() {
+        object.labels_mut().remove(names::SANDBOX_WORKSPACE_LABEL);
+    }
     object.metadata.annotations = Some(annotations.map(|(key, value)| (key.to_owned(), value.clone())).into());
     object
 }

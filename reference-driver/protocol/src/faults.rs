@@ -21,7 +21,10 @@ pub const FAULTS: &[Fault] = &[
         name: "ignore-global-secrets",
         description: "the configured image pull secrets never reach a pod",
         promise: "a sandbox without an override pulls with the configured image pull secrets",
-        caught_by: &["PS-02", "PS-03", "PS-06", "PS-08", "PS-11", "PS-12", "PS-13", "PS-14", "PS-18", "PS-22", "PS-23"],
+        caught_by: &[
+            "PS-02", "PS-03", "PS-06", "PS-08", "PS-10", "PS-11", "PS-12", "PS-13", "PS-14", "PS-15", "PS-17", "PS-18",
+            "PS-22", "PS-23",
+        ],
     },
     Fault {
         name: "merge-override",
@@ -142,6 +145,72 @@ pub const FAULTS: &[Fault] = &[
         description: "the agent's mounts of claims are writable, whatever was asked for",
         promise: "a claim is mounted read-only unless asked for otherwise",
         caught_by: &["OV-05"],
+    },
+    Fault {
+        name: "ignore-gateway-id",
+        description: "the sandboxes of every gateway are taken for this gateway's",
+        promise: "Sandboxes of another gateway are neither listed nor told nor deleted",
+        caught_by: &["DC-12"],
+    },
+    Fault {
+        name: "forget-deletions",
+        description: "the end of a sandbox is not told to those who watch",
+        promise: "the end of a sandbox is told exactly once",
+        caught_by: &["DC-04", "DC-06", "DC-08", "DC-10", "DC-11", "OP-01"],
+    },
+    Fault {
+        name: "withhold-platform-events",
+        description: "a watch tells nothing of what happens to pods",
+        promise: "what keeps a sandbox from running is told as a platform event",
+        caught_by: &["PS-12", "PS-15", "ST-01", "ST-03", "ST-04"],
+    },
+    Fault {
+        name: "ignore-stop",
+        description: "StopSandbox answers OK and does nothing",
+        promise: "a stopped sandbox has no pod",
+        caught_by: &["DC-08"],
+    },
+    Fault {
+        name: "delete-to-stop",
+        description: "StopSandbox deletes the sandbox's object",
+        promise: "a stopped sandbox keeps everything but its pod",
+        caught_by: &["DC-08"],
+    },
+    Fault {
+        name: "adopt-namespaces",
+        description: "a namespace that happens to have the name of a workspace's is used and deleted, whoever made it",
+        promise: "a namespace of somebody else is neither used nor deleted",
+        caught_by: &["OP-08"],
+    },
+    Fault {
+        name: "allow-every-namespace",
+        description: "every namespace may be used as a workspace",
+        promise: "only namespaces that the operator allows are used",
+        caught_by: &["OP-02"],
+    },
+    Fault {
+        name: "keep-secret-copies",
+        description: "the copy of a pull secret that is there already is not renewed",
+        promise: "a changed password reaches the next sandbox of a managed workspace",
+        caught_by: &["PS-17"],
+    },
+    Fault {
+        name: "omit-workspace",
+        description: "the Sandbox does not say of which workspace it is",
+        promise: "a sandbox carries its workspace",
+        caught_by: &["DC-04", "DC-09", "OP-01"],
+    },
+    Fault {
+        name: "orphan-on-delete",
+        description: "DeleteSandbox leaves the pod behind",
+        promise: "nothing of a deleted sandbox stays",
+        caught_by: &["DC-14"],
+    },
+    Fault {
+        name: "copy-as-opaque",
+        description: "copies of pull secrets have the type Opaque",
+        promise: "pull secrets are copied with type and data",
+        caught_by: &["PS-10", "PS-17"],
     },
 ];
 

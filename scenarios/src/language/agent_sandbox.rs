@@ -1,5 +1,7 @@
 //! The verbs that are about Agent Sandbox itself: what is installed, and its objects in each API version.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -67,6 +69,9 @@ pub struct StoreStep {
     pub version: SandboxVersion,
     /// Its spec, any JSON.
     pub spec: Value,
+    /// Its labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
 }
 
 /// Fields of `read`. Observes `{ok, status, message, object, writtenIn}`.

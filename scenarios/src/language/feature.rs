@@ -6,7 +6,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DriverExpectation, DriverStep, PullSecretsAs, Step};
+use super::{DriverExpectation, DriverStep, PullSecretsAs, Step, WorkspaceMode};
 
 /// Something that a subject can do, or that it can be told. A scenario needs some of them; a subject profile declares
 /// those that its subject does not have.
@@ -131,6 +131,8 @@ impl Feature {
             match step {
                 Step::Driver(driver) => of_driver(driver, &mut needed),
                 Step::Render(_) | Step::Rights(_) => drop(needed.insert(Self::Chart)),
+                Step::Stop(_) | Step::Start(_) => drop(needed.insert(Self::StopStart)),
+                Step::Remove(remove) if remove.driver => drop(needed.insert(Self::Start)),
                 _ => {}
             }
         }
@@ -163,6 +165,11 @@ fn of_driver(driver: &DriverStep, needed: &mut BTreeSet<Feature>) {
     }
     if driver.supervisor_image.is_some() {
         needed.insert(Feature::ConfiguredSupervisorImage);
+    }
+    match driver.workspaces {
+        WorkspaceMode::Shared => {}
+        WorkspaceMode::Managed => drop(needed.insert(Feature::ManagedWorkspaces)),
+        WorkspaceMode::Operator => drop(needed.insert(Feature::OperatorWorkspaces)),
     }
     if driver.expect == DriverExpectation::Refused {
         needed.insert(Feature::Start);
@@ -201,6 +208,8 @@ mod tests {
     #[case("{sideload: ''}", &[Feature::Chart])]
     #[case("{sideload: image-volume}", &[Feature::ConfiguredSideload, Feature::ImageVolume])]
     #[case("{sideload: tarball, expect: refused}", &[Feature::Start, Feature::ConfiguredSideload])]
+    #[case("{workspaces: managed}", &[Feature::ManagedWorkspaces])]
+    #[case("{workspaces: operator, allowed: [team]}", &[Feature::OperatorWorkspaces])]
     #[case("{supervisorImage: other}", &[Feature::ConfiguredSupervisorImage])]
     fn what_a_driver_is_told_it_must_be_able_to_be_told(#[case] step: &str, #[case] needed: &[Feature]) {
         let driver: DriverStep = crate::yaml::from_str(step).unwrap();

@@ -13,6 +13,7 @@ mod request;
 mod scenario;
 mod step;
 mod step_fields;
+mod workspace;
 
 pub use agent_sandbox::{ChangeStep, ControllerState, InstallationStep, ReadStep, SandboxVersion, StoreStep};
 pub(crate) use check::Plain;
@@ -31,3 +32,4 @@ pub use step_fields::{
     AwaitUntil, DriverExpectation, EventGoal, ImageAccess, ImageContent, PullSecretsAs, RegistryKind, SchemaLack,
     SecretHost, SecretPassword, SecretType,
 };
+pub use workspace::{LifeCycleStep, LookAtStep, NamespaceStep, RemoveStep, RotateStep, WorkspaceMode, WorkspaceStep};

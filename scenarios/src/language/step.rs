@@ -16,6 +16,9 @@ use super::step_fields::{
     AwaitUntil, DriverExpectation, EventGoal, ImageAccess, ImageContent, PullSecretsAs, RegistryKind, SchemaLack,
     SecretHost, SecretPassword, SecretType,
 };
+use super::workspace::{
+    LifeCycleStep, LookAtStep, NamespaceStep, RemoveStep, RotateStep, WorkspaceMode, WorkspaceStep,
+};
 
 /// One step: a map with one key, the verb.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -73,6 +76,22 @@ pub enum Step {
     Rights(RightsStep),
     /// Gives the service account of the sandboxes pull secrets of its own.
     ServiceAccount(ServiceAccountStep),
+    /// Calls `StopSandbox`.
+    Stop(LifeCycleStep),
+    /// Calls `StartSandbox`.
+    Start(LifeCycleStep),
+    /// Calls `EnsureWorkspace`.
+    EnsureWorkspace(WorkspaceStep),
+    /// Calls `DeleteWorkspace`.
+    DeleteWorkspace(WorkspaceStep),
+    /// Makes the namespace of a workspace past the driver.
+    Namespace(NamespaceStep),
+    /// Reads the namespace of a workspace from the API server.
+    LookAt(LookAtStep),
+    /// Deletes something behind the driver's back, or the driver itself.
+    Remove(RemoveStep),
+    /// Gives a user of the registry another password.
+    Rotate(RotateStep),
 }
 
 /// Fields of `image`. Observes `{reference, repository, digest}`, by default under the image's name.
@@ -94,7 +113,7 @@ pub struct ImageStep {
     pub registry: RegistryKind,
 }
 
-/// Fields of `secret`. Observes `{name}`, by default under the secret's name.
+/// Fields of `secret`; one that is there is replaced. Observes `{name}`, by default under the secret's name.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SecretStep {
@@ -139,6 +158,15 @@ pub struct DriverStep {
     /// The name of an `image` step with content `supervisor`; without it a public supervisor image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub supervisor_image: Option<String>,
+    /// How it maps workspaces to namespaces.
+    #[serde(default, skip_serializing_if = "WorkspaceMode::is_usual")]
+    pub workspaces: WorkspaceMode,
+    /// In mode `operator`: the label that a namespace must have, `KEY` or `KEY=VALUE`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_label: Option<String>,
+    /// In mode `operator`: the workspaces that the file of allowed namespaces names; without it there is no such file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed: Option<Vec<String>>,
     /// Whether the chart is told not to look for the Sandbox API itself, so that the driver has to.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub skip_preflight: bool,
@@ -389,6 +417,14 @@ impl Step {
             Self::Volume(_) => "volume",
             Self::Rights(_) => "rights",
             Self::ServiceAccount(_) => "serviceAccount",
+            Self::Stop(_) => "stop",
+            Self::Start(_) => "start",
+            Self::EnsureWorkspace(_) => "ensureWorkspace",
+            Self::DeleteWorkspace(_) => "deleteWorkspace",
+            Self::Namespace(_) => "namespace",
+            Self::LookAt(_) => "lookAt",
+            Self::Remove(_) => "remove",
+            Self::Rotate(_) => "rotate",
         }
     }
 
@@ -421,6 +457,12 @@ impl Step {
             Self::Volume(step) => (&step.observe_as, step.name.as_str()),
             Self::Rights(step) => (&step.observe_as, self.verb()),
             Self::ServiceAccount(step) => (&step.observe_as, self.verb()),
+            Self::Stop(step) | Self::Start(step) => (&step.observe_as, self.verb()),
+            Self::EnsureWorkspace(step) | Self::DeleteWorkspace(step) => (&step.observe_as, self.verb()),
+            Self::Namespace(step) => (&step.observe_as, self.verb()),
+            Self::LookAt(step) => (&step.observe_as, self.verb()),
+            Self::Remove(step) => (&step.observe_as, self.verb()),
+            Self::Rotate(step) => (&step.observe_as, self.verb()),
         };
         given.as_deref().unwrap_or(default)
     }

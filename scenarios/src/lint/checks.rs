@@ -142,6 +142,12 @@ fn observed_fields(step: &Step) -> &'static [&'static str] {
         Step::Schema(_) => &["pruned"],
         Step::Volume(_) => &["name", "storageClass", "claim"],
         Step::Rights(_) => &["sandboxes", "elsewhere", "cluster"],
+        Step::Stop(_) | Step::Start(_) => &["code", "message", "seconds"],
+        Step::EnsureWorkspace(_) | Step::DeleteWorkspace(_) => &["code", "message"],
+        Step::Namespace(_) => &["name"],
+        Step::LookAt(_) => &["name", "exists", "labels", "secrets", "serviceAccounts", "networkPolicies", "sandboxes"],
+        Step::Remove(_) => &["removed", "back"],
+        Step::Rotate(_) => &["user"],
     }
 }
 

@@ -6,8 +6,8 @@ use regex::Regex;
 use serde_json::Value;
 
 use crate::language::{
-    ChangeStep, DriverExpectation, DriverStep, EventGoal, EventsStep, ImageContent, SandboxRequest, ScenarioInstance,
-    Step, Submission, SubmitStep,
+    ChangeStep, DriverExpectation, DriverStep, EventGoal, EventsStep, ImageContent, RemoveStep, SandboxRequest,
+    ScenarioInstance, Step, Submission, SubmitStep, WorkspaceMode,
 };
 use crate::nearest::{did_you_mean, or_list};
 use crate::parameters::image_references;
@@ -103,7 +103,18 @@ impl<'a> Names<'a, '_> {
             Step::Requests(step) => self.image(&step.image, None, &field(at, "image")),
             Step::Get(step) => self.one_sandbox(step.sandbox.as_deref(), step.id.is_some(), step.name.is_some(), at),
             Step::Delete(step) => self.one_sandbox(step.sandbox.as_deref(), step.id.is_some(), step.name.is_some(), at),
-            Step::Capabilities(_) | Step::List(_) | Step::Rights(_) => self.needs_driver(at),
+            Step::Capabilities(_)
+            | Step::List(_)
+            | Step::Rights(_)
+            | Step::EnsureWorkspace(_)
+            | Step::DeleteWorkspace(_) => {
+                self.needs_driver(at);
+            }
+            Step::Stop(step) | Step::Start(step) => {
+                self.one_sandbox(step.sandbox.as_deref(), step.id.is_some(), step.name.is_some(), at);
+            }
+            Step::Namespace(_) | Step::LookAt(_) | Step::Rotate(_) => {}
+            Step::Remove(remove) => self.remove(remove, at),
             Step::Watch(_) => {
                 self.needs_driver(at);
                 self.watches.insert(step.observation());
@@ -138,6 +149,11 @@ impl<'a> Names<'a, '_> {
             at.push(position.into());
             self.secret(name, &at);
         }
+        let is_operator = driver.workspaces == WorkspaceMode::Operator;
+        if !is_operator && (driver.allowed.is_some() || driver.allowed_label.is_some()) {
+            let help = "add `workspaces: operator`, or remove them";
+            self.error("`allowed` and `allowedLabel` are for mode `operator`", at, help);
+        }
         if let Some(image) = &driver.supervisor_image {
             self.image(image, Some(ImageContent::Supervisor), &field(at, "supervisorImage"));
         }
@@ -155,6 +171,15 @@ impl<'a> Names<'a, '_> {
         if given.iter().filter(|given| **given).count() != 1 {
             let help = "write a step for each change";
             self.error("exactly one of `controller`, `served` and `release` is needed", at, help);
+        }
+    }
+
+    fn remove(&mut self, remove: &RemoveStep, at: &[At]) {
+        match (&remove.sandbox, &remove.pod, remove.driver) {
+            (Some(sandbox), None, false) => self.sandbox(sandbox, &field(at, "sandbox")),
+            (None, Some(sandbox), false) => self.sandbox(sandbox, &field(at, "pod")),
+            (None, None, true) => self.needs_driver(at),
+            _ => self.error("exactly one of `sandbox`, `pod` and `driver` is needed", at, "write a step for each"),
         }
     }
 

@@ -59,6 +59,14 @@ pub struct ChartValues {
     pub pull_secrets: Option<String>,
     /// Whether the chart looks for the Sandbox API.
     pub preflight: Option<String>,
+    /// The identifier of the gateway that owns the sandboxes.
+    pub gateway_id: Option<String>,
+    /// How workspaces map to namespaces.
+    pub workspace_mode: Option<String>,
+    /// The label of the namespaces that may be workspaces.
+    pub operator_label: Option<String>,
+    /// The names of the namespaces that may be workspaces: a list.
+    pub operator_namespaces: Option<String>,
     /// Further environment of the driver's container: a list of `{name, value}`.
     pub environment: Option<String>,
 }
@@ -83,6 +91,12 @@ pub struct ProcessSettings {
     pub pull_secrets: Option<Told>,
     /// The environment variable that takes them as well.
     pub pull_secrets_variable: Option<String>,
+    /// How workspaces map to namespaces.
+    pub workspace_mode: Option<Told>,
+    /// The label of the namespaces that may be workspaces.
+    pub operator_label: Option<Told>,
+    /// The file with the names of the namespaces that may be workspaces, one a line.
+    pub operator_file: Option<Told>,
 }
 
 /// A flag or an environment variable.
@@ -122,6 +136,10 @@ impl Default for ChartValues {
             sandbox_image: value("server.sandboxImage"),
             pull_secrets: value("server.sandboxImagePullSecrets"),
             preflight: value("agentSandbox.preflight.enabled"),
+            gateway_id: value("server.gatewayId"),
+            workspace_mode: value("server.drivers.kubernetes.workspaceMode"),
+            operator_label: value("server.drivers.kubernetes.operatorNamespaceLabel"),
+            operator_namespaces: value("server.drivers.kubernetes.operatorNamespaces"),
             environment: value("extraEnv"),
         }
     }
@@ -140,6 +158,9 @@ impl Default for ProcessSettings {
             sandbox_image: flag("--sandbox-image"),
             pull_secrets: flag("--sandbox-image-pull-secrets"),
             pull_secrets_variable: Some(PULL_SECRETS_VARIABLE.to_owned()),
+            workspace_mode: flag("--workspace-mode"),
+            operator_label: flag("--operator-namespace-label"),
+            operator_file: flag("--operator-namespace-file"),
         }
     }
 }

@@ -162,7 +162,11 @@ impl Sandboxes {
     /// Deletes one sandbox's object; false if it was gone already.
     pub(crate) async fn delete(&self, located: &Located) -> Result<bool, DriverError> {
         let parameters = DeleteParams {
-            propagation_policy: Some(PropagationPolicy::Background),
+            propagation_policy: Some(if self.faults.orphans_on_delete() {
+                PropagationPolicy::Orphan
+            } else {
+                PropagationPolicy::Background
+            }),
             // A sandbox made anew under the same name in the meantime is another one.
             preconditions: Some(Preconditions { uid: Some(located.uid.clone()), resource_version: None }),
             ..DeleteParams::default()

@@ -36,7 +36,11 @@ pub(super) fn of_kubernetes(event: &Event, image: Option<&str>) -> v1::DriverPla
     set("namespace", involved.namespace.as_deref());
     set("count", Some(&count.to_string()));
     set("container", container_of(event));
-    set("image", quoted_image(&message).or(image));
+    let image = quoted_image(&message).or(image);
+    set("image", image);
+    for (key, value) in progress(event.reason.as_deref().unwrap_or_default(), image) {
+        set(key, Some(value));
+    }
     v1::DriverPlatformEvent {
         timestamp_ms: time_of(event).map_or(0, Timestamp::as_millisecond),
         source: SOURCE.to_owned(),
@@ -44,6 +48,22 @@ pub(super) fn of_kubernetes(event: &Event, image: Option<&str>) -> v1::DriverPla
         reason: event.reason.clone().unwrap_or_default(),
         message,
         metadata,
+    }
+}
+
+/// How far a sandbox is, as a gateway shows it: keys and steps are upstream's.
+fn progress<'a>(reason: &str, image: Option<&'a str>) -> Vec<(&'static str, &'a str)> {
+    const COMPLETE: &str = "openshell.progress.complete_step";
+    const COMPLETE_LABEL: &str = "openshell.progress.complete_label";
+    const ACTIVE: &str = "openshell.progress.active_step";
+    const ACTIVE_DETAIL: &str = "openshell.progress.active_detail";
+    match reason {
+        "Scheduled" => {
+            vec![(COMPLETE, "requesting_sandbox"), (COMPLETE_LABEL, "Sandbox requested"), (ACTIVE, "pulling_image")]
+        }
+        "Pulling" => vec![(ACTIVE, "pulling_image"), (ACTIVE_DETAIL, image.unwrap_or_default())],
+        "Pulled" => vec![(COMPLETE, "pulling_image"), (COMPLETE_LABEL, "Image pulled"), (ACTIVE, "starting_sandbox")],
+        _ => Vec::new(),
     }
 }
 
@@ -89,6 +109,20 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+
+    #[rstest]
+    #[case("Scheduled", &["complete_step=requesting_sandbox", "active_step=pulling_image"])]
+    #[case("Pulling", &["active_step=pulling_image", "active_detail=r.example/a:1"])]
+    #[case("Pulled", &["complete_step=pulling_image", "active_step=starting_sandbox"])]
+    #[case("Failed", &[])]
+    fn progress_is_told(#[case] reason: &str, #[case] expected: &[&str]) {
+        let told = progress(reason, Some("r.example/a:1"));
+        let told: Vec<String> = told.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        for part in expected {
+            assert!(told.iter().any(|pair| pair.ends_with(part)), "{part} is not in {told:?}");
+        }
+        assert!(!expected.is_empty() || told.is_empty());
+    }
 
     #[rstest]
     #[case(r#"Failed to pull image "r.example/a:1": denied"#, Some("r.example/a:1"))]
