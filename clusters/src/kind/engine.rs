@@ -138,20 +138,26 @@ impl Engine {
     /// Reaches an engine that has a cluster again, whatever became of the process that found it.
     pub(super) async fn of(hold: &EngineHold, directory: &Utf8Path) -> Result<Self, EngineError> {
         let mut environment = hold.environment.clone();
-        // A private configuration that is gone helps nobody; what runs without it can still be removed.
+        // A private configuration that is gone helps nobody; another one knows how to end what was started with it.
         if environment.get(podman::CONFIGURATION).is_some_and(|path| !Utf8Path::new(path).exists()) {
             environment.remove(podman::CONFIGURATION);
+            environment.extend(podman::configure_removal(directory)?);
         }
         Self::reach(hold.socket.clone(), environment, directory).await
     }
 
     /// The engine of this host as it is, for a look at what is in it.
     pub(super) async fn any(directory: &Utf8Path) -> Result<Self, EngineError> {
-        let socket = match discovery::choose(&|name| std::env::var(name).ok())? {
-            Candidate::Socket { path, .. } => Some(path),
-            Candidate::Program { .. } => None,
-        };
-        Self::reach(socket, BTreeMap::new(), directory).await
+        let podman = which::which(Flavor::Podman.program()).is_ok();
+        match discovery::choose(&|name| std::env::var(name).ok())? {
+            // A service that others started does not know the OCI runtime of our containers.
+            Candidate::Socket { flavor: Some(Flavor::Podman), .. } | Candidate::Program { .. } if podman => {
+                let environment = podman::configure_removal(directory)?.into_iter().collect();
+                Self::reach(None, environment, directory).await
+            }
+            Candidate::Socket { path, .. } => Self::reach(Some(path), BTreeMap::new(), directory).await,
+            Candidate::Program { .. } => Self::reach(None, BTreeMap::new(), directory).await,
+        }
     }
 
     async fn reach(

@@ -110,10 +110,16 @@ pub(crate) async fn sweep_labels(state: &Utf8Path) -> Vec<(String, String, LeftB
             .collect();
         orphans.sort();
         orphans.dedup();
-        Ok::<_, super::EngineError>(orphans)
+        let taken: Vec<String> = entries.into_iter().map(|entry| entry.name).collect();
+        Ok::<_, super::EngineError>((orphans, taken))
     };
-    for orphan in orphans.await.unwrap_or_default() {
+    let (orphans, taken) = orphans.await.unwrap_or_default();
+    for orphan in orphans {
         let left = match engine.remove_all(&orphan.id).await {
+            // By custom its directory has its name; one with an entry belongs to another cluster of that name.
+            Ok(left) if left.is_empty() && !taken.contains(&orphan.cluster) => {
+                remove_directory(&state.join("clusters").join(&orphan.cluster)).await.into()
+            }
             Ok(left) => left.into(),
             Err(error) => LeftBehind::Unknown(error.to_string()),
         };

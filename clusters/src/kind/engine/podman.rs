@@ -109,6 +109,27 @@ pub(super) fn configure(host: &Host, directory: &Utf8Path, oci: &OciPrograms) ->
     Ok(path)
 }
 
+/// Writes a private configuration that is good for ending and removing containers alone: it knows their OCI runtime by
+/// name, whatever became of the program that they were started with. Returns the variable that names it; none where
+/// this host has no runc.
+pub(super) fn configure_removal(directory: &Utf8Path) -> Result<Option<(String, String)>, EngineError> {
+    let Some(runc) = any_runc() else { return Ok(None) };
+    private_directory(directory)?;
+    let path = directory.join("containers.conf");
+    write(&path, &format!("[engine.runtimes]\n{RUNTIME} = [\"{runc}\"]\n"))?;
+    Ok(Some((CONFIGURATION.to_owned(), path.into_string())))
+}
+
+/// The pinned runc from the component cache, else the host's own.
+fn any_runc() -> Option<Utf8PathBuf> {
+    let cached = crate::components::default_cache().join("components/runc");
+    let entries = cached.read_dir_utf8().into_iter().flatten().flatten();
+    let mut cached: Vec<Utf8PathBuf> =
+        entries.map(|entry| entry.path().join("runc")).filter(|runc| runc.is_file()).collect();
+    cached.sort();
+    cached.pop().or_else(|| Utf8PathBuf::from_path_buf(which::which("runc").ok()?).ok())
+}
+
 fn containers_conf(program: &Utf8Path) -> String {
     format!("[engine]\nruntime = \"{RUNTIME}\"\n\n[engine.runtimes]\n{RUNTIME} = [\"{program}\"]\n")
 }
