@@ -8,6 +8,7 @@ mod archive;
 mod axes;
 mod build;
 mod cache;
+mod derived;
 mod error;
 mod hold;
 mod http;
@@ -23,6 +24,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::UnboundedSender;
 
+pub(crate) use self::derived::Recipe;
 pub use self::{
     axes::{
         Axes, Defaults, GateError, GateStage, KubernetesAxis, Support, Variant, nearest, runtime_component, series,

@@ -36,11 +36,13 @@ pub const TOOLS: &[(&str, &str)] = &[
     ("ip", "iproute2"),
     ("iptables", "iptables"),
     ("kind", ""),
+    ("mmdebstrap", "mmdebstrap"),
     ("mount", "mount"),
     ("nft", "nftables"),
     ("nsenter", "util-linux"),
     ("pkg-config", "pkg-config"),
     ("podman", "podman"),
+    ("runc", "runc"),
 ];
 
 /// Kernel settings that bear on a cluster; absent ones are left out of [`Host::settings`].
@@ -126,9 +128,11 @@ impl Host {
         !self.missing.iter().any(|missing| missing.purpose == purpose)
     }
 
-    /// The Debian packages that would mend what is missing, sorted and without repeats.
+    /// The Debian packages that would mend what native clusters lack, sorted and without repeats. A container engine is
+    /// installed by whoever wants one, or by a run with cells of kind.
     pub fn packages_to_install(&self) -> Vec<String> {
-        let mut packages: Vec<String> = self.missing.iter().filter_map(|missing| missing.package.clone()).collect();
+        let native = self.missing.iter().filter(|missing| !missing.purpose.is_of_kind());
+        let mut packages: Vec<String> = native.filter_map(|missing| missing.package.clone()).collect();
         packages.sort();
         packages.dedup();
         packages

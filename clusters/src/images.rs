@@ -77,8 +77,17 @@ pub enum Source {
 /// Collects what an image is made of.
 #[derive(Debug, Clone, Default)]
 pub struct ImageBuilder {
-    layers: Vec<Tree>,
+    layers: Vec<Part>,
     settings: Settings,
+}
+
+/// What becomes one layer.
+#[derive(Debug, Clone)]
+enum Part {
+    /// Entries that were added one by one.
+    Tree(Tree),
+    /// A tar archive as it is.
+    Archive(Utf8PathBuf),
 }
 
 /// An image: its layers, its configuration and its manifest. Cheap to clone.
@@ -108,6 +117,8 @@ struct Settings {
     user: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     working_dir: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    stop_signal: String,
 }
 
 /// An image configuration; structs rather than maps, because the order of fields is part of a digest.
@@ -206,7 +217,14 @@ impl ImageBuilder {
     /// What is added from here on goes into a further layer.
     #[must_use]
     pub fn layer(mut self) -> Self {
-        self.layers.push(Tree::default());
+        self.layers.push(Part::Tree(Tree::default()));
+        self
+    }
+
+    /// Adds an uncompressed tar archive as a layer of its own; it must not change while the image is in use.
+    #[must_use]
+    pub fn archive_layer(mut self, archive: impl Into<Utf8PathBuf>) -> Self {
+        self.layers.push(Part::Archive(archive.into()));
         self
     }
 
@@ -252,23 +270,36 @@ impl ImageBuilder {
         self
     }
 
+    /// Sets the signal that asks the program to end (`SIGTERM` when not called).
+    #[must_use]
+    pub fn stop_signal(mut self, signal: &str) -> Self {
+        signal.clone_into(&mut self.settings.stop_signal);
+        self
+    }
+
     /// Reads every file once, to compute the digests. Blocks; 10 MB take about 10 ms.
     pub fn build(self) -> Result<Image, ImageError> {
         let layers = self
             .layers
             .into_iter()
-            .filter(|tree| !tree.is_empty())
-            .map(|tree| Layer::new(tree).map(Arc::new))
+            .filter_map(|part| match part {
+                Part::Tree(tree) if tree.is_empty() => None,
+                Part::Tree(tree) => Some(Layer::new(tree)),
+                Part::Archive(archive) => Some(Layer::of_archive(archive)),
+            })
+            .map(|layer| layer.map(Arc::new))
             .collect::<Result<Vec<_>, _>>()?;
         Image::assemble(self.settings, layers)
     }
 
     fn entry(mut self, path: &str, entry: Entry) -> Self {
-        if self.layers.is_empty() {
-            self.layers.push(Tree::default());
-        }
-        if let Some(tree) = self.layers.last_mut() {
-            tree.add(path, entry);
+        match self.layers.last_mut() {
+            Some(Part::Tree(tree)) => tree.add(path, entry),
+            Some(Part::Archive(_)) | None => {
+                let mut tree = Tree::default();
+                tree.add(path, entry);
+                self.layers.push(Part::Tree(tree));
+            }
         }
         self
     }
@@ -285,7 +316,13 @@ impl Image {
     /// Writes the image into one tar archive that is both an OCI layout and a docker archive,
     /// for `ctr import`, `podman load`, `kind load image-archive` and the like. Blocks.
     pub fn archive(&self, path: &Utf8Path, reference: &str) -> Result<(), ImageError> {
-        archive::write(self, path, reference).map_err(|source| ImageError::Archive { path: path.to_owned(), source })
+        archive::write_file(self, path, reference)
+            .map_err(|source| ImageError::Archive { path: path.to_owned(), source })
+    }
+
+    /// Writes the same archive to `out`. Blocks.
+    pub(crate) fn write_archive(&self, reference: &str, out: &mut dyn io::Write) -> io::Result<()> {
+        archive::write(self, reference, out)
     }
 
     /// The manifest's digest, `sha256:…`; it names the image.
@@ -352,7 +389,7 @@ fn architecture() -> &'static str {
     }
 }
 
-fn digest_of(bytes: &[u8]) -> String {
+pub(crate) fn digest_of(bytes: &[u8]) -> String {
     layer::sha256_name(Sha256::new_with_prefix(bytes))
 }
 

@@ -8,6 +8,7 @@ pub mod existing;
 pub mod host;
 pub mod images;
 pub mod init;
+pub mod kind;
 pub mod ledger;
 pub mod native;
 pub mod oci_runtime;

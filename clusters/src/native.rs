@@ -40,6 +40,13 @@ pub use self::{
     plan::{ComponentDeath, Milestone},
     usage::Usage,
 };
+pub(crate) use self::{
+    adaptations::{adjustments, named as named_adaptations, named_adjustments},
+    files::Files,
+    node::pull_secret_objects,
+    runtime::registry_host,
+    teardown::remove_directory,
+};
 use crate::host::Host;
 pub use crate::provider::{NodeRegistry, NodeSettings};
 

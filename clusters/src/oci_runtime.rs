@@ -47,8 +47,7 @@ pub fn run(arguments: &[OsString]) -> ExitCode {
 }
 
 fn prepare(arguments: &[OsString]) -> Result<Configuration, String> {
-    let own = arguments.first().map(PathBuf::from).unwrap_or_default();
-    let path = own.parent().unwrap_or(Path::new(".")).join(CONFIGURATION);
+    let path = beside(arguments.first().map(PathBuf::from).unwrap_or_default()).join(CONFIGURATION);
     let text = fs::read(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     let configuration: Configuration =
         serde_json::from_slice(&text).map_err(|error| format!("cannot parse {}: {error}", path.display()))?;
@@ -62,6 +61,13 @@ fn prepare(arguments: &[OsString]) -> Result<Configuration, String> {
         None => {}
     }
     Ok(configuration)
+}
+
+/// The directory of the name that the program was called by. A bare name was found on the search path, and there the
+/// program is itself rather than a link to it.
+fn beside(name: PathBuf) -> PathBuf {
+    let full = if name.components().count() > 1 { name } else { std::env::current_exe().unwrap_or(name) };
+    full.parent().map(Path::to_owned).unwrap_or_default()
 }
 
 /// Changes a JSON file in place when `change` says that it did.
@@ -84,4 +90,16 @@ fn become_runtime(runtime: &Path, arguments: &[OsString]) -> String {
 #[expect(clippy::print_stderr, reason = "a container runtime reports to its caller on standard error")]
 fn complain(reason: &str) {
     eprintln!("{PROGRAM}: {reason}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_name_is_looked_for_where_the_program_is() {
+        assert_eq!(beside("/run/one/runc".into()), Path::new("/run/one"));
+        let own = std::env::current_exe().unwrap();
+        assert_eq!(Some(beside("runc".into()).as_path()), own.parent());
+    }
 }

@@ -7,7 +7,9 @@
 use std::{
     collections::BTreeMap,
     ffi::{OsStr, OsString},
+    io,
     process::{ExitStatus, Stdio},
+    sync::mpsc,
     time::Duration,
 };
 
@@ -16,6 +18,7 @@ use thiserror::Error;
 use tokio::{
     io::AsyncWriteExt,
     process::{Child, Command},
+    sync::oneshot,
 };
 
 /// The deadline of a process that names none.
@@ -227,6 +230,34 @@ impl Process {
         command.spawn().map_err(|source| ProcessError::Start { command: self.pasteable(), source })
     }
 
+    /// Starts a long-running process from a thread that lives until the returned sender is dropped: the kernel's
+    /// order to kill a process with its parent belongs to the thread that started it, and a thread of the runtime may
+    /// end before the runtime does.
+    pub(crate) async fn spawn_from_lasting_thread(
+        self,
+        thread: &str,
+        stdio: SpawnStdio,
+    ) -> Result<(Child, mpsc::Sender<()>), ProcessError> {
+        let (keeper, kept) = mpsc::channel();
+        let (answer, spawned) = oneshot::channel();
+        let command = self.pasteable();
+        let failed = |source| ProcessError::Start { command, source };
+        let runtime = tokio::runtime::Handle::current();
+        let parent = move || {
+            let entered = runtime.enter();
+            // A start that nobody waits for any more drops the child, which kills it.
+            let _ = answer.send(self.spawn(stdio));
+            drop(entered);
+            // An error here is the end: the sender was dropped.
+            let _ = kept.recv();
+        };
+        if let Err(error) = std::thread::Builder::new().name(thread.to_owned()).spawn(parent) {
+            return Err(failed(error));
+        }
+        let child = spawned.await.map_err(|error| failed(io::Error::other(error)))??;
+        Ok((child, keeper))
+    }
+
     #[expect(clippy::disallowed_methods, reason = "this is the wrapper that the ban points to")]
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
@@ -242,7 +273,7 @@ impl Process {
 }
 
 /// Quotes a word for a POSIX shell when it needs quoting.
-fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let plain = |character: char| character.is_ascii_alphanumeric() || "-_./:=,@%+".contains(character);
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();

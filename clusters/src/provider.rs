@@ -26,6 +26,7 @@ pub use crate::native::{Adaptation, ComponentDeath, Milestone, Usage};
 use crate::{
     existing::{self, ExistingError},
     host::Host,
+    kind::{self, KindError},
     native::{self, Programs},
 };
 
@@ -38,6 +39,8 @@ pub enum Provider {
     Native,
     /// Nobody: it is there already.
     Existing,
+    /// Containers of Docker or podman, through the `kind` program.
+    Kind,
 }
 
 /// What cluster is wanted.
@@ -68,6 +71,8 @@ pub enum Means {
     Native(Box<NativeMeans>),
     /// A cluster that is there.
     Existing(Box<existing::Means>),
+    /// A container engine, `kind`, and a node image.
+    Kind(Box<kind::Means>),
 }
 
 /// What a native cluster is made of.
@@ -117,17 +122,21 @@ pub enum CreationError {
     /// The existing provider.
     #[error(transparent)]
     Existing(#[from] ExistingError),
+    /// The kind provider.
+    #[error(transparent)]
+    Kind(#[from] KindError),
 }
 
 impl Provider {
     /// All of them, the preferred one first.
-    pub const ALL: &[Self] = &[Self::Native, Self::Existing];
+    pub const ALL: &[Self] = &[Self::Native, Self::Kind, Self::Existing];
 
     /// The name in cells, reports and the ledger.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Native => "native",
             Self::Existing => "existing",
+            Self::Kind => "kind",
         }
     }
 }
@@ -154,6 +163,7 @@ impl Means {
         match self {
             Self::Native(_) => Provider::Native,
             Self::Existing(_) => Provider::Existing,
+            Self::Kind(_) => Provider::Kind,
         }
     }
 }
@@ -166,6 +176,7 @@ impl CreationError {
                 matches!(error, native::ProviderError::InvalidName { .. } | native::ProviderError::NameTaken { .. })
             }
             Self::Existing(error) => error.is_usage(),
+            Self::Kind(error) => matches!(error, KindError::InvalidName { .. } | KindError::NameTaken { .. }),
         }
     }
 }

@@ -9,6 +9,7 @@ mod events;
 mod existing;
 mod failure;
 mod interrupt;
+mod node_image;
 mod paths;
 mod place;
 mod plan;

@@ -177,7 +177,9 @@ fn choice(cells: &[PlannedCell]) -> String {
 fn profile_cells(profile: Profile, all: &[PlannedCell], pins: &Pins) -> Vec<String> {
     let defaults = &pins.axes.defaults;
     let plain = |cell: &&PlannedCell| cell.gates.is_empty() && cell.agent_sandbox == defaults.agent_sandbox;
-    let with_default_runtime = |cell: &&PlannedCell| plain(cell) && cell.runtime == defaults.runtime;
+    // The nodes of kind have one runtime.
+    let has_default = all.iter().any(|cell| cell.runtime == defaults.runtime);
+    let with_default_runtime = |cell: &&PlannedCell| plain(cell) && (cell.runtime == defaults.runtime || !has_default);
     let id = |cell: Option<&PlannedCell>| cell.map(|cell| cell.id.clone());
     let mut cells: Vec<String> = match profile {
         Profile::Smoke => {

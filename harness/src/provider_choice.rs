@@ -1,6 +1,6 @@
 //! Who makes the clusters where nobody says so, and why.
 
-use sandproof_clusters::{host::Host, provider::Provider};
+use sandproof_clusters::{host::Host, kind, provider::Provider};
 
 use crate::{cli::SelectionArguments, existing, failure::Failure, paths::Paths};
 
@@ -26,10 +26,11 @@ pub(crate) fn settle(selection: &mut SelectionArguments, paths: &Paths) -> Resul
 
 /// The choice of a host on which nobody says anything.
 pub(crate) fn automatic(host: &Host) -> Choice {
-    let reason = if host.root {
-        "this is root on Linux, which needs no daemon and is fastest"
-    } else {
-        "nothing else can make clusters here, though it needs root"
+    let engine = kind::candidates().is_ok_and(|ways| !ways.is_empty());
+    let (provider, reason) = match (host.root, engine) {
+        (true, _) => (Provider::Native, "this is root on Linux, which needs no daemon and is fastest"),
+        (false, true) => (Provider::Kind, "this is not root, and there is a container engine"),
+        (false, false) => (Provider::Native, "nothing else can make clusters here, though it needs root"),
     };
-    Choice { provider: Provider::Native, reason: reason.to_owned() }
+    Choice { provider, reason: reason.to_owned() }
 }

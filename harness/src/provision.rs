@@ -6,6 +6,7 @@ use camino::Utf8PathBuf;
 use sandproof_clusters::{
     components::{Component, ComponentProgress, Listed, ProgressSender, Step, Store, StoreOptions, runtime_component},
     host::{Host, Missing, Purpose, install_packages},
+    kind,
     native::{Programs, RuntimePrograms},
     provider::{Means, NativeMeans, Provider},
 };
@@ -16,6 +17,7 @@ use crate::{
     cli::SourceArguments,
     events::{Event, Events},
     failure::Failure,
+    node_image::{self, KindKit, NodeImageSource},
     paths::Paths,
     plan::PlannedCell,
     runner::run::RunSettings,
@@ -26,6 +28,9 @@ const REPEAT: Duration = Duration::from_secs(15);
 
 /// The runtime CRI-O, as cells and the component of that name call it.
 const CRI_O: &str = "cri-o";
+
+/// How many components every cell needs, whoever makes its cluster.
+const COMMON: usize = 3;
 
 /// Every component that one cell needs.
 #[derive(Debug, Clone)]
@@ -44,6 +49,8 @@ pub(crate) enum ClusterKit {
     Native(Box<NativeKit>),
     /// A cluster that is there.
     Existing,
+    /// The kind provider.
+    Kind(Box<KindKit>),
 }
 
 /// The components of a native cluster.
@@ -66,6 +73,7 @@ impl Kit {
                 all.extend([&kit.kubernetes, &kit.runtime, &kit.runc, &kit.cni, &kit.etcd, &kit.coredns]);
             }
             ClusterKit::Existing => {}
+            ClusterKit::Kind(kit) => all.extend(&kit.parts),
         }
         all
     }
@@ -94,6 +102,10 @@ pub(crate) async fn host(
         Purpose::Builds => !cached && missing.package.is_some(),
         Purpose::CriO => cell.provider == Provider::Native && cell.runtime == CRI_O,
         Purpose::NativeCluster => cell.provider == Provider::Native,
+        Purpose::KindCluster => cell.provider == Provider::Kind,
+        Purpose::NodeImage => {
+            cell.provider == Provider::Kind && NodeImageSource::chosen() == NodeImageSource::Assembled
+        }
         Purpose::GuestImages => true,
     };
     let lacking: Vec<&Missing> = host.missing.iter().filter(wanted).collect();
@@ -184,28 +196,36 @@ pub(crate) async fn obtain(
 /// Obtains what a cell needs.
 pub(crate) async fn kit(
     store: &Store,
+    paths: &Paths,
     cell: &PlannedCell,
     events: &Events,
     cancelled: &CancellationToken,
 ) -> Result<Kit, Failure> {
-    let mut components = obtain(store, &components(cell), events, cancelled).await?.into_iter();
-    let mut next = || {
-        components.next().ok_or_else(|| {
-            Failure::environment("obtain the components", "the store returned fewer than were asked for")
-        })
-    };
+    let mut components = obtain(store, &components(cell), events, cancelled).await?;
+    // Those that every provider needs come last.
+    let common = components.split_off(components.len().saturating_sub(COMMON));
     let cluster = match cell.provider {
-        Provider::Native => ClusterKit::Native(Box::new(NativeKit {
-            kubernetes: next()?,
-            runtime: next()?,
-            runc: next()?,
-            cni: next()?,
-            etcd: next()?,
-            coredns: next()?,
-        })),
         Provider::Existing => ClusterKit::Existing,
+        Provider::Native => ClusterKit::Native(Box::new(native_kit(components)?)),
+        Provider::Kind => {
+            let versions = (cell.kubernetes.as_str(), cell.runtime_version.as_str());
+            let kit = node_image::kit(store, paths, versions, components, events, cancelled).await?;
+            ClusterKit::Kind(Box::new(kit))
+        }
     };
-    Ok(Kit { cluster, registry: next()?, helm: next()?, agent_sandbox: next()? })
+    let Ok([registry, helm, agent_sandbox]) = <[_; COMMON]>::try_from(common) else { return Err(too_few()) };
+    Ok(Kit { registry, helm, agent_sandbox, cluster })
+}
+
+fn native_kit(components: Vec<Component>) -> Result<NativeKit, Failure> {
+    let Ok([kubernetes, runtime, runc, cni, etcd, coredns]) = <[_; 6]>::try_from(components) else {
+        return Err(too_few());
+    };
+    Ok(NativeKit { kubernetes, runtime, runc, cni, etcd, coredns })
+}
+
+fn too_few() -> Failure {
+    Failure::environment("obtain the components", "the store returned fewer than were asked for")
 }
 
 /// The components that a cell needs, those of its cluster first, in the order in which [`kit`] takes them; the pinned
@@ -221,6 +241,7 @@ fn components(cell: &PlannedCell) -> Vec<(&str, Option<&str>)> {
             ("coredns", None),
         ],
         Provider::Existing => Vec::new(),
+        Provider::Kind => node_image::components(&cell.kubernetes, &cell.runtime_version),
     };
     // What is found in an existing cluster may be no pinned release; what is missing there is the default one.
     let agent_sandbox = (cell.provider != Provider::Existing).then_some(cell.agent_sandbox.as_str());
@@ -242,6 +263,21 @@ pub(crate) fn means(kit: &Kit, host: &Host, settings: &RunSettings) -> Result<Me
                 .as_ref()
                 .ok_or_else(|| Failure::environment("use an existing cluster", "none was looked at"))?;
             Ok(Means::Existing(Box::new(target.means(&settings.run_id, paths))))
+        }
+        ClusterKit::Kind(kit) => {
+            let file = |component: &Component, program: &str| -> Result<Utf8PathBuf, Failure> {
+                let path = component.file(program).map(camino::Utf8Path::to_owned);
+                path.map_err(|error| Failure::environment(format!("find the program {program}"), error))
+            };
+            Ok(Means::Kind(Box::new(kind::Means {
+                kind: file(&kit.kind, "kind")?,
+                oci: kind::OciPrograms {
+                    runc: file(&kit.runc, "runc")?,
+                    wrapper: paths.program("sandproof-oci-runtime")?,
+                },
+                image: kit.image.clone(),
+                host: host.clone(),
+            })))
         }
     }
 }
@@ -309,7 +345,11 @@ async fn one(
 }
 
 /// Turns the store's progress into events: each change of step, and a sign of life now and then.
-async fn forward(mut receiver: mpsc::UnboundedReceiver<ComponentProgress>, events: Events, remaining: usize) {
+pub(crate) async fn forward(
+    mut receiver: mpsc::UnboundedReceiver<ComponentProgress>,
+    events: Events,
+    remaining: usize,
+) {
     let mut last: Option<(Step, Instant)> = None;
     while let Some(progress) = receiver.recv().await {
         let done = progress.step == Step::Done;

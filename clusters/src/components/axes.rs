@@ -41,6 +41,9 @@ pub struct KubernetesAxis {
     /// The containerd releases that it is run with, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub containerd: Vec<String>,
+    /// The containerd releases that it is run with in nodes of kind, the preferred one first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kind: Vec<String>,
 }
 
 /// What a run takes where it is told nothing.
@@ -200,7 +203,7 @@ impl Axes {
                 return Some(format!("the axis has kubernetes {}, which is not pinned", axis.kubernetes));
             }
             let crio = axis.cri_o.iter().map(|version| ("cri-o", version));
-            let containerd = axis.containerd.iter().map(|version| ("containerd", version));
+            let containerd = axis.containerd.iter().chain(&axis.kind).map(|version| ("containerd", version));
             if let Some((runtime, version)) =
                 crio.chain(containerd).find(|(runtime, version)| !pinned(runtime_component(runtime, version), version))
             {
@@ -253,6 +256,13 @@ impl KubernetesAxis {
             "containerd" => self.containerd.last().map(String::as_str),
             _ => None,
         }
+    }
+
+    /// The containerd that goes into a node image: the one of its kind cells, else the newest of the second series,
+    /// whose `ctr` is pinned with it.
+    pub fn node_containerd(&self) -> Option<&str> {
+        let second = self.containerd.iter().rev().find(|version| version.starts_with("2."));
+        self.kind.first().or(second).map(String::as_str)
     }
 }
 

@@ -216,6 +216,12 @@ async fn packages(module: &Utf8Path, build: &BuildPin, environment: &GoEnvironme
     Ok(listed.stdout.lines().count())
 }
 
+/// Where the module of a component is unpacked, fetched where it is not there yet.
+pub(super) async fn unpacked(module: &Utf8Path, pin: &ComponentPin) -> Result<Utf8PathBuf, BuildError> {
+    let environment = check(module, &pin.build).await?;
+    sources(module, &pin.build, &environment).await
+}
+
 /// Where the component's own module is unpacked.
 async fn sources(module: &Utf8Path, build: &BuildPin, environment: &GoEnvironment) -> Result<Utf8PathBuf, BuildError> {
     let answer = go(module, build)

@@ -21,8 +21,25 @@ pub struct Pins {
     pub axes: Axes,
     /// Each component by its name.
     pub components: BTreeMap<String, ComponentPin>,
+    /// Node images of the kind project.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub node_images: Vec<NodeImagePin>,
     /// Debian packages that the host needs.
     pub packages: Vec<PinnedPackage>,
+}
+
+/// A node image of the kind project.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NodeImagePin {
+    /// The Kubernetes release in it.
+    pub kubernetes: String,
+    /// The release of kind that it was made for.
+    pub kind: String,
+    /// The containerd release in it.
+    pub containerd: String,
+    /// Its name with its digest.
+    pub image: String,
 }
 
 /// A Debian package that the host needs.
@@ -195,9 +212,25 @@ impl Pins {
         if let Some(contradiction) = self.axes.contradiction(pinned) {
             return Some(contradiction);
         }
+        if let Some(contradiction) = self.node_images.iter().find_map(NodeImagePin::contradiction) {
+            return Some(contradiction);
+        }
         self.components
             .iter()
             .find_map(|(name, pin)| pin.contradiction().map(|contradiction| format!("{name}: {contradiction}")))
+    }
+}
+
+impl NodeImagePin {
+    /// A tag can be moved; a digest cannot.
+    fn contradiction(&self) -> Option<String> {
+        let (name, digest) = self.image.split_once("@sha256:").unwrap_or((&self.image, ""));
+        if digest.len() != 64 || !digest.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Some(format!("the node image {} has no SHA-256 digest", self.image));
+        }
+        let tag = format!(":v{}", self.kubernetes);
+        (!name.ends_with(&tag))
+            .then(|| format!("the node image {} is not one of Kubernetes {}", self.image, self.kubernetes))
     }
 }
 

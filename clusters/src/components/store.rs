@@ -152,7 +152,7 @@ impl Store {
             wanted.tell(Step::Cached, "another run obtained it".to_owned());
             return Ok(component);
         }
-        wanted.clear_away();
+        clear_away(&wanted.family, &wanted.entry);
         self.make(&wanted).await
     }
 
@@ -210,6 +210,21 @@ impl Store {
         Ok(directory)
     }
 
+    /// Where a component's own Go module is unpacked, in the module cache; nothing may be written there.
+    pub async fn sources(&self, name: &str, version: Option<&str>) -> Result<Utf8PathBuf, ComponentError> {
+        let wanted = self.wanted(name, version, None)?;
+        build::unpacked(&wanted.module, wanted.pin).await.map_err(|error| ComponentError::Unobtainable {
+            component: name.to_owned(),
+            version: wanted.version.clone(),
+            attempts: vec![Attempt { source: Source::Build, failure: error.to_string() }],
+        })
+    }
+
+    /// Where the entries of a name are.
+    pub(super) fn family_of(&self, name: &str) -> Utf8PathBuf {
+        self.options.cache.join("components").join(name)
+    }
+
     fn module(&self, name: &str, version: &str) -> Utf8PathBuf {
         self.options.home.join("components").join(name).join(version)
     }
@@ -240,7 +255,7 @@ impl Store {
         }
         let module = self.module(name, version);
         let key = cache::key(pin, version, &module).map_err(in_cache("read", &module))?;
-        let family = self.options.cache.join("components").join(name);
+        let family = self.family_of(name);
         Ok(Wanted {
             name,
             version: version.to_owned(),
@@ -325,26 +340,8 @@ impl Wanted<'_> {
             .unwrap_or_else(|error| vec![format!("the check did not end: {error}")])
     }
 
-    /// Removes what dead runs left, and a damaged entry. The lock is held, so nobody is at work here.
-    fn clear_away(&self) {
-        let Ok(entries) = fs_err::read_dir(&self.family) else { return };
-        for entry in entries.flatten() {
-            let path = entry.path();
-            let partial = entry.file_name().to_string_lossy().starts_with(PARTIAL);
-            if (partial || path == self.entry.as_std_path())
-                && let Err(error) = fs_err::remove_dir_all(&path)
-            {
-                tracing::warn!(%error, "cannot remove what an earlier run left in the cache");
-            }
-        }
-    }
-
     fn partial(&self) -> Result<Partial, ComponentError> {
-        let path = self.family.join(format!("{PARTIAL}{}-{}", std::process::id(), self.version));
-        // A source that failed before this one may have left files.
-        let _ = fs_err::remove_dir_all(&path);
-        fs_err::create_dir_all(&path).map_err(in_cache("create", &path))?;
-        Ok(Partial { path: Some(path) })
+        Partial::make(&self.family, &self.version)
     }
 
     /// Hashes what a source gave, checks that it has every program, and renames it into place.
@@ -362,7 +359,7 @@ impl Wanted<'_> {
             .unwrap_or_else(|error| Err(io::Error::other(error)))
             .map_err(in_cache("write", partial.path()))?;
         fs_err::rename(partial.path(), &self.entry).map_err(in_cache("rename into", &self.entry))?;
-        partial.path = None;
+        partial.release();
         self.tell(Step::Done, manifest.origin.clone());
         Ok(self.component(&manifest, false))
     }
@@ -385,13 +382,40 @@ impl Wanted<'_> {
 }
 
 /// A directory that is being filled; it goes when it does not become an entry.
-struct Partial {
+pub(super) struct Partial {
     path: Option<Utf8PathBuf>,
 }
 
 impl Partial {
-    fn path(&self) -> &Utf8Path {
+    pub(super) fn make(family: &Utf8Path, version: &str) -> Result<Self, ComponentError> {
+        let path = family.join(format!("{PARTIAL}{}-{version}", std::process::id()));
+        // A source that failed before this one may have left files.
+        let _ = fs_err::remove_dir_all(&path);
+        fs_err::create_dir_all(&path).map_err(in_cache("create", &path))?;
+        Ok(Self { path: Some(path) })
+    }
+
+    pub(super) fn path(&self) -> &Utf8Path {
         self.path.as_deref().unwrap_or(Utf8Path::new(""))
+    }
+
+    /// It has become an entry.
+    pub(super) fn release(&mut self) {
+        self.path = None;
+    }
+}
+
+/// Removes what dead runs left, and a damaged entry. The lock is held, so nobody is at work here.
+pub(super) fn clear_away(family: &Utf8Path, damaged: &Utf8Path) {
+    let Ok(entries) = fs_err::read_dir(family) else { return };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        let partial = entry.file_name().to_string_lossy().starts_with(PARTIAL);
+        if (partial || path == damaged.as_std_path())
+            && let Err(error) = fs_err::remove_dir_all(&path)
+        {
+            tracing::warn!(%error, "cannot remove what an earlier run left in the cache");
+        }
     }
 }
 

@@ -24,8 +24,19 @@ pub enum Purpose {
     CriO,
     /// Guest images for the scenarios.
     GuestImages,
+    /// Running a cluster in containers.
+    KindCluster,
+    /// Assembling the image of such a cluster's node, where no registry is within reach.
+    NodeImage,
     /// Building components from their pinned Go modules, where downloads are out of reach.
     Builds,
+}
+
+impl Purpose {
+    /// Whether only clusters of kind need it.
+    pub const fn is_of_kind(self) -> bool {
+        matches!(self, Self::KindCluster | Self::NodeImage)
+    }
 }
 
 /// Something that this host lacks.
@@ -105,6 +116,7 @@ pub(super) fn missing(host: &Host) -> Vec<Missing> {
     kernel(host, &mut missing);
     space(host, &mut missing);
     tools(host, &mut missing);
+    kind(host, &mut missing);
     missing.sort_by_key(|missing| missing.purpose);
     missing
 }
@@ -232,6 +244,39 @@ fn tools(host: &Host, missing: &mut Vec<Missing>) {
             package: None,
             purpose: Purpose::Builds,
         });
+    }
+}
+
+/// What podman needs beside itself, where no other engine is here.
+const PODMAN_PARTS: &[(&str, &str, &str)] = &[
+    ("netavark", "netavark", "podman makes networks with it"),
+    ("aardvark-dns", "aardvark-dns", "names of containers resolve with it"),
+];
+
+/// Where distributions put podman's own programs.
+const PODMAN_PROGRAMS: &[&str] = &["/usr/lib/podman", "/usr/libexec/podman", "/usr/local/libexec/podman"];
+
+fn kind(host: &Host, missing: &mut Vec<Missing>) {
+    let engine = crate::kind::candidates().unwrap_or_default();
+    let docker = engine.iter().any(|way| matches!(way, crate::kind::Candidate::Socket { flavor: None, .. }));
+    if !docker {
+        if engine.is_empty() {
+            let why = "nodes of kind are containers, and there is neither Docker nor podman";
+            missing.push(packaged(host, "a container engine", "podman", Purpose::KindCluster, why));
+        }
+        for (program, package, why) in PODMAN_PARTS {
+            if !PODMAN_PROGRAMS.iter().any(|directory| camino::Utf8Path::new(directory).join(program).exists()) {
+                missing.push(packaged(host, program, package, Purpose::KindCluster, why));
+            }
+        }
+        if host.tool("iptables").is_none() {
+            let why = "podman's networks are made with it";
+            missing.push(packaged(host, "iptables", "iptables", Purpose::KindCluster, why));
+        }
+    }
+    if host.root && host.tool("mmdebstrap").is_none() {
+        let why = "it makes the root file system of a node";
+        missing.push(packaged(host, "mmdebstrap", "mmdebstrap", Purpose::NodeImage, why));
     }
 }
 

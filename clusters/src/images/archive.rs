@@ -8,8 +8,12 @@ use tar::{EntryType, Header};
 
 use super::{Image, MANIFEST_MEDIA_TYPE};
 
-pub(super) fn write(image: &Image, path: &Utf8Path, reference: &str) -> io::Result<()> {
+pub(super) fn write_file(image: &Image, path: &Utf8Path, reference: &str) -> io::Result<()> {
     let mut out = BufWriter::new(fs_err::File::create(path)?);
+    write(image, reference, &mut out)
+}
+
+pub(super) fn write(image: &Image, reference: &str, mut out: &mut dyn Write) -> io::Result<()> {
     let index = json!({
         "schemaVersion": 2,
         "manifests": [{

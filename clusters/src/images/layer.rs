@@ -106,6 +106,16 @@ impl Layer {
         }
         // The end of an archive: two blocks of zeros.
         pieces.push(Piece::Bytes(Bytes::from_static(&[0; 1024])));
+        Self::of_pieces(pieces)
+    }
+
+    /// A layer that is a tar archive already.
+    pub(super) fn of_archive(path: Utf8PathBuf) -> Result<Self, ImageError> {
+        let metadata = fs_err::metadata(&path).map_err(|source| ImageError::Read { path: path.clone(), source })?;
+        Self::of_pieces(vec![Piece::File { path, length: metadata.len() }])
+    }
+
+    fn of_pieces(pieces: Vec<Piece>) -> Result<Self, ImageError> {
         let mut digest = Sha256::new();
         let mut size = 0;
         for piece in &pieces {

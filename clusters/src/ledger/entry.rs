@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::ProcessIdentity;
-use crate::{existing, native, provider::Provider};
+use crate::{existing, kind, native, provider::Provider};
 
 /// A cluster, and everything external that it holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +40,8 @@ pub enum Holdings {
     Native(native::Holdings),
     /// Of a run in an existing cluster.
     Existing(existing::Holdings),
+    /// Of a cluster of kind.
+    Kind(kind::Holdings),
 }
 
 /// Whether an entry's cluster is in use.
@@ -86,6 +88,7 @@ impl Entry {
         match &self.holdings {
             Holdings::Native(_) => Provider::Native,
             Holdings::Existing(_) => Provider::Existing,
+            Holdings::Kind(_) => Provider::Kind,
         }
     }
 
@@ -94,6 +97,9 @@ impl Entry {
         match &self.holdings {
             Holdings::Native(holdings) => holdings.node_address().to_string(),
             Holdings::Existing(holdings) => holdings.server.clone(),
+            Holdings::Kind(holdings) => {
+                holdings.address.map_or_else(|| holdings.node.clone(), |address| address.to_string())
+            }
         }
     }
 
@@ -113,6 +119,7 @@ impl Holdings {
         match self {
             Self::Native(holdings) => holdings.first_process.is_some_and(ProcessIdentity::is_alive),
             Self::Existing(_) => true,
+            Self::Kind(holdings) => holdings.may_run(),
         }
     }
 }
@@ -120,6 +127,12 @@ impl Holdings {
 impl From<existing::Holdings> for Holdings {
     fn from(holdings: existing::Holdings) -> Self {
         Self::Existing(holdings)
+    }
+}
+
+impl From<kind::Holdings> for Holdings {
+    fn from(holdings: kind::Holdings) -> Self {
+        Self::Kind(holdings)
     }
 }
 

@@ -4,7 +4,10 @@ use camino::Utf8Path;
 use serde::Serialize;
 
 use super::{Entry, EntryState, Ledger, LedgerError};
-use crate::provider::{self, LeftBehind};
+use crate::{
+    kind,
+    provider::{self, LeftBehind},
+};
 
 /// What a sweep found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -73,6 +76,10 @@ async fn sweep_where(state: &Utf8Path, force: bool) -> Result<SweepReport, Ledge
             EntryState::Kept if !force => report.kept.push(entry.name),
             EntryState::Kept | EntryState::Dead => report.removed.push(remove(&ledger, &entry).await?),
         }
+    }
+    // What an engine has of this state directory and no entry knows.
+    for (name, run, leftovers) in kind::sweep_labels(state).await {
+        report.removed.push(Swept { name, run, leftovers });
     }
     Ok(report)
 }

@@ -28,8 +28,18 @@ pub(crate) fn adjustments(host: &Host) -> Adjustments {
 
 /// The adaptations that a cluster on this host has.
 pub(crate) fn named(host: &Host) -> Vec<Adaptation> {
-    let adjustments = adjustments(host);
-    let adaptation = |name: &str, reason: &str| Adaptation { name: name.to_owned(), reason: reason.to_owned() };
+    let mut named = named_adjustments(adjustments(host));
+    if host.cgroup.is_v1() {
+        named.push(adaptation(
+            "allow-cgroup-v1",
+            "the host has cgroup v1, which the kubelet of 1.35 and later refuses unless failCgroupV1 is false",
+        ));
+    }
+    named
+}
+
+/// The adaptations that adjusted bundles are.
+pub(crate) fn named_adjustments(adjustments: Adjustments) -> Vec<Adaptation> {
     let mut named = Vec::new();
     if adjustments.drop_hugepage_limits {
         named.push(adaptation(
@@ -46,11 +56,9 @@ pub(crate) fn named(host: &Host) -> Vec<Adaptation> {
             "root lacks CAP_SYS_RESOURCE, so a limit above the hard limit is refused",
         ));
     }
-    if host.cgroup.is_v1() {
-        named.push(adaptation(
-            "allow-cgroup-v1",
-            "the host has cgroup v1, which the kubelet of 1.35 and later refuses unless failCgroupV1 is false",
-        ));
-    }
     named
+}
+
+fn adaptation(name: &str, reason: &str) -> Adaptation {
+    Adaptation { name: name.to_owned(), reason: reason.to_owned() }
 }

@@ -44,7 +44,7 @@ pub(crate) fn free_subnet(id: &str, routes: &str, entries: &[Entry]) -> Result<I
         .iter()
         .filter_map(|entry| match &entry.holdings {
             ledger::Holdings::Native(holdings) => Some(u32::from(holdings.subnet)),
-            ledger::Holdings::Existing(_) => None,
+            ledger::Holdings::Existing(_) | ledger::Holdings::Kind(_) => None,
         })
         .collect();
     let first = u32::from_str_radix(id, 16).unwrap_or_default();

@@ -132,6 +132,11 @@ pub(crate) fn objects() -> Vec<ApiObject> {
     ]
 }
 
+/// The same as plain objects, for a cluster whose API server others create them on.
+pub(crate) fn pull_secret_objects() -> Vec<Value> {
+    objects().into_iter().map(|object| object.body).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,7 @@ use camino::Utf8Path;
 use serde_json::json;
 
 use super::{
-    ClusterRequest, NodeSettings, POD_RANGE, ProviderError, RuntimePrograms, adaptations, files::Files,
+    ClusterRequest, NodeRegistry, NodeSettings, POD_RANGE, ProviderError, RuntimePrograms, adaptations, files::Files,
     plan::ComponentPlan,
 };
 use crate::oci_runtime::{CONFIGURATION, Configuration, PROGRAM};
@@ -47,6 +47,11 @@ pub(crate) fn socket(runtime: &RuntimePrograms) -> &'static str {
         RuntimePrograms::CriO { .. } => crio::SOCKET,
         RuntimePrograms::Containerd { .. } => containerd::SOCKET,
     }
+}
+
+/// What containerd reads of a registry whose files are in `directory`.
+pub(crate) fn registry_host(registry: &NodeRegistry, directory: &str) -> String {
+    containerd::host(registry, directory)
 }
 
 /// The OCI runtime that the runtime calls: runc itself, or the program in front of it where the host

@@ -7,7 +7,7 @@ use super::{
     ClusterRequest, ComponentDeath, CreationError, Deletion, Description, Failed, Means, Milestones, NodeSettings,
     RegistryPlace, Usage,
 };
-use crate::{existing, ledger::Entry, native};
+use crate::{existing, kind, ledger::Entry, native};
 
 /// A cluster that has an address for its registry, and nothing that runs in it yet.
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub enum PreparedCluster {
     Native(Box<native::PreparedCluster>),
     /// A ledger entry.
     Existing(Box<existing::PreparedCluster>),
+    /// A network of the container engine.
+    Kind(Box<kind::PreparedCluster>),
 }
 
 /// A running cluster. Dropping it leaves its removal to a sweep: call [`Cluster::delete`], or [`Cluster::keep`].
@@ -25,6 +27,8 @@ pub enum Cluster {
     Native(Box<native::Cluster>),
     /// Namespaces in somebody's cluster.
     Existing(Box<existing::Cluster>),
+    /// A container of the engine.
+    Kind(Box<kind::Cluster>),
 }
 
 /// Makes what the registry's address needs. Everything is in the ledger before it exists.
@@ -50,6 +54,20 @@ pub async fn prepare(request: ClusterRequest) -> Result<PreparedCluster, Failed<
                 existing::prepare(request, *means).await.map_err(|failed| failed.map(CreationError::from))?;
             Ok(PreparedCluster::Existing(Box::new(prepared)))
         }
+        Means::Kind(means) => {
+            let request = kind::ClusterRequest {
+                name: request.name,
+                run_id: request.run_id,
+                kubernetes_version: request.kubernetes_version,
+                feature_gates: request.feature_gates,
+                kubelet_gates: request.kubelet_gates,
+                means: *means,
+                state: request.state,
+                directory: request.directory,
+            };
+            let prepared = kind::prepare(request).await.map_err(|failed| failed.map(CreationError::from))?;
+            Ok(PreparedCluster::Kind(Box::new(prepared)))
+        }
     }
 }
 
@@ -61,14 +79,17 @@ impl PreparedCluster {
                 vec![RegistryPlace { address: prepared.host_address, plain_port: 0, secure_port: 0 }]
             }
             Self::Existing(prepared) => prepared.registry_places(),
+            Self::Kind(prepared) => {
+                vec![RegistryPlace { address: prepared.host_address, plain_port: 0, secure_port: 0 }]
+            }
         }
     }
 
     /// Whether starting it pulls from the registries of its settings, so that images have to be there before.
     pub const fn pulls_at_start(&self) -> bool {
         match self {
-            Self::Native(_) => false,
             Self::Existing(_) => true,
+            Self::Native(_) | Self::Kind(_) => false,
         }
     }
 
@@ -84,6 +105,10 @@ impl PreparedCluster {
                 let started = prepared.start(settings).await.map_err(|failed| failed.map(CreationError::from))?;
                 Ok(Cluster::Existing(Box::new(started)))
             }
+            Self::Kind(prepared) => {
+                let started = prepared.start(settings).await.map_err(|failed| failed.map(CreationError::from))?;
+                Ok(Cluster::Kind(Box::new(started)))
+            }
         }
     }
 
@@ -92,6 +117,7 @@ impl PreparedCluster {
         match self {
             Self::Native(prepared) => prepared.delete().await,
             Self::Existing(prepared) => prepared.delete().await,
+            Self::Kind(prepared) => prepared.delete().await,
         }
     }
 }
@@ -102,6 +128,7 @@ impl Cluster {
         match self {
             Self::Native(cluster) => cluster.describe(),
             Self::Existing(cluster) => cluster.describe(),
+            Self::Kind(cluster) => cluster.describe(),
         }
     }
 
@@ -110,6 +137,7 @@ impl Cluster {
         match self {
             Self::Native(cluster) => cluster.component_death(),
             Self::Existing(cluster) => cluster.component_death(),
+            Self::Kind(cluster) => cluster.component_death(),
         }
     }
 
@@ -118,6 +146,7 @@ impl Cluster {
         match self {
             Self::Native(cluster) => cluster.milestones(),
             Self::Existing(cluster) => cluster.milestones(),
+            Self::Kind(cluster) => cluster.milestones(),
         }
     }
 
@@ -126,6 +155,7 @@ impl Cluster {
         match self {
             Self::Native(cluster) => Usage::of(&cluster.entry().holdings.groups),
             Self::Existing(_) => Usage::default(),
+            Self::Kind(cluster) => Usage::of(&cluster.groups()),
         }
     }
 
@@ -134,6 +164,7 @@ impl Cluster {
         match self {
             Self::Native(cluster) => Ok(cluster.collect_logs(to).await?),
             Self::Existing(cluster) => Ok(cluster.collect_logs(to).await?),
+            Self::Kind(cluster) => Ok(cluster.collect_logs(to).await?),
         }
     }
 
@@ -142,6 +173,7 @@ impl Cluster {
         match self {
             Self::Native(cluster) => Ok(cluster.keep()?),
             Self::Existing(cluster) => Ok(cluster.keep()?),
+            Self::Kind(cluster) => Ok(cluster.keep()?),
         }
     }
 
@@ -150,6 +182,7 @@ impl Cluster {
         match self {
             Self::Native(cluster) => cluster.entry().recorded(),
             Self::Existing(cluster) => cluster.entry().recorded(),
+            Self::Kind(cluster) => cluster.entry().recorded(),
         }
     }
 
@@ -158,6 +191,7 @@ impl Cluster {
         match self {
             Self::Native(cluster) => cluster.delete().await,
             Self::Existing(cluster) => cluster.delete().await,
+            Self::Kind(cluster) => cluster.delete().await,
         }
     }
 }

@@ -4,7 +4,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::{CreationError, LeftBehind};
 use crate::{
-    existing,
+    existing, kind,
     ledger::{self, Entry, Holdings},
     native::{self, teardown},
     process::Process,
@@ -15,6 +15,7 @@ pub async fn remove(entry: &Entry) -> LeftBehind {
     match &entry.holdings {
         Holdings::Native(holdings) => teardown::remove(&entry.directory, holdings).await.into(),
         Holdings::Existing(holdings) => existing::removed(entry, holdings).await,
+        Holdings::Kind(holdings) => kind::remove(&entry.directory, &entry.id, holdings).await,
     }
 }
 
@@ -30,6 +31,7 @@ pub async fn remains(state: &Utf8Path, entry: &Entry) -> LeftBehind {
             }
         }
         Holdings::Existing(holdings) => existing::still_there(entry, holdings).await,
+        Holdings::Kind(holdings) => kind::remains(&entry.directory, &entry.id, holdings).await,
     }
 }
 
@@ -43,6 +45,7 @@ pub fn node_shell(entry: &Entry, words: &[String]) -> Result<Option<Process>, St
             Ok(Some(native::enter(first).args(words)))
         }
         Holdings::Existing(_) => Ok(None),
+        Holdings::Kind(holdings) => kind::node_shell(holdings, words).map(Some),
     }
 }
 
@@ -50,5 +53,6 @@ pub fn node_shell(entry: &Entry, words: &[String]) -> Result<Option<Process>, St
 pub async fn logs(entry: &Entry) -> Result<Utf8PathBuf, CreationError> {
     match &entry.holdings {
         Holdings::Native(_) | Holdings::Existing(_) => Ok(entry.directory.join("logs")),
+        Holdings::Kind(holdings) => Ok(kind::logs(&entry.directory, holdings).await?),
     }
 }

@@ -49,9 +49,6 @@ pub enum DistributionError {
     /// The program could not be started.
     #[error("cannot start the registry: {0}")]
     Start(#[from] ProcessError),
-    /// The thread that starts it could not be started or ended early.
-    #[error("cannot start the thread that starts the registry: {0}")]
-    Thread(io::Error),
     /// It ended, or was not ready in time.
     #[error("the registry {program} did not become ready: {found}; its last words: {log}")]
     NotReady {
@@ -94,7 +91,8 @@ impl Distribution {
             // Otherwise it looks for a collector of traces and complains for ever.
             .env("OTEL_TRACES_EXPORTER", "none")
             .current_dir(directory);
-        let (mut child, parent) = spawn_from_lasting_thread(process).await?;
+        let stdio = SpawnStdio { stdin: Stdio::null(), stdout: Stdio::null(), stderr: Stdio::piped() };
+        let (mut child, parent) = process.spawn_from_lasting_thread("registry-parent", stdio).await?;
         let stop = CancellationToken::new();
         let (report, death) = watch::channel(None);
         let (ready, is_ready) = oneshot::channel();
@@ -138,27 +136,6 @@ impl Drop for Distribution {
         // The supervisor owns the child, which is killed when dropped.
         self.supervisor.abort();
     }
-}
-
-/// Starts a process from a thread that lives until the returned sender is dropped: the kernel's
-/// order to kill the process belongs to the thread that started it, and a thread of the runtime
-/// may end before the runtime does.
-async fn spawn_from_lasting_thread(process: Process) -> Result<(Child, mpsc::Sender<()>), DistributionError> {
-    let (keeper, kept) = mpsc::channel();
-    let (answer, spawned) = oneshot::channel();
-    let runtime = tokio::runtime::Handle::current();
-    let parent = move || {
-        let entered = runtime.enter();
-        let stdio = SpawnStdio { stdin: Stdio::null(), stdout: Stdio::null(), stderr: Stdio::piped() };
-        // A start that nobody waits for any more drops the child, which kills it.
-        let _ = answer.send(process.spawn(stdio));
-        drop(entered);
-        // An error here is the end: the sender was dropped.
-        let _ = kept.recv();
-    };
-    std::thread::Builder::new().name("registry-parent".to_owned()).spawn(parent).map_err(DistributionError::Thread)?;
-    let child = spawned.await.map_err(|error| DistributionError::Thread(io::Error::other(error)))??;
-    Ok((child, keeper))
 }
 
 async fn write_configuration(directory: &Utf8Path) -> io::Result<()> {

@@ -13,7 +13,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -32,6 +32,9 @@ const IDLE_DEADLINE: Duration = Duration::from_mins(2);
 
 /// The wait before the next accept after one failed, as when all file descriptors are in use.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1024;
 
 /// How a listener speaks and asks for credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -74,7 +77,7 @@ pub(super) async fn open(
     stop: CancellationToken,
     tasks: &TaskTracker,
 ) -> io::Result<SocketAddr> {
-    let listener = TcpListener::bind(wanted).await?;
+    let listener = bind(wanted)?;
     let address = listener.local_addr()?;
     let origin = Origin::Listener { address, kind };
     let acceptor = tls.map(TlsAcceptor::from);
@@ -104,6 +107,20 @@ pub(super) async fn open(
         }
     });
     Ok(address)
+}
+
+/// Listens on an address that may come into being later only: podman makes a network's bridge with the first container
+/// on it.
+fn bind(wanted: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if wanted.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    if wanted.is_ipv4() {
+        rustix::net::sockopt::set_ip_freebind(&socket, true)?;
+    } else {
+        rustix::net::sockopt::set_ipv6_freebind(&socket, true)?;
+    }
+    socket.set_reuseaddr(true)?;
+    socket.bind(wanted)?;
+    socket.listen(BACKLOG)
 }
 
 async fn serve(gate: Arc<Gate>, origin: Origin, stream: TcpStream, acceptor: Option<TlsAcceptor>) {

@@ -274,7 +274,8 @@ pub(crate) enum ComponentsCommand {
     /// Obtain components from the cache, a mirror, the official download or a build
     #[command(visible_alias = "fetch")]
     Build {
-        /// Which: NAME, or NAME@VERSION for another version than the default one; all defaults when none is given
+        /// Which: NAME, or NAME@VERSION for another version than the default one; all defaults when none is given;
+        /// node-image or node-image@MINOR assembles an image for kind clusters
         #[arg(value_name = "NAME[@VERSION]")]
         names: Vec<String>,
         /// Every version that the cells of the matrix need

@@ -1,6 +1,9 @@
 //! `components`.
 
-use sandproof_clusters::components::{Component, ComponentPin, Store, nearest};
+use sandproof_clusters::{
+    components::{Component, ComponentPin, Store, nearest},
+    kind::NODE_IMAGE,
+};
 use sandproof_reports::ExitCode;
 use tokio_util::sync::CancellationToken;
 
@@ -9,7 +12,7 @@ use crate::{
     cli::{ComponentsCommand, GlobalArguments},
     events::Events,
     failure::Failure,
-    interrupt,
+    interrupt, node_image,
     paths::Paths,
     provision,
     sinks::Progress,
@@ -49,6 +52,14 @@ pub(crate) async fn components(global: &GlobalArguments, command: ComponentsComm
 
 async fn build(paths: &Paths, global: &GlobalArguments, names: Vec<String>, every: bool) -> Result<(), Failure> {
     let store = provision::store(paths, &global.sources)?;
+    let (images, names): (Vec<String>, Vec<String>) =
+        names.into_iter().partition(|name| name.split('@').next() == Some(NODE_IMAGE));
+    for image in &images {
+        node_image(paths, global, &store, image).await?;
+    }
+    if names.is_empty() && !images.is_empty() {
+        return Ok(());
+    }
     let wanted: Vec<(String, String)> = match (every, names.is_empty()) {
         (true, _) => {
             let versions = |(name, pin): (&String, &ComponentPin)| -> Vec<(String, String)> {
@@ -69,16 +80,35 @@ async fn build(paths: &Paths, global: &GlobalArguments, names: Vec<String>, ever
     Ok(())
 }
 
+/// Assembles a node image for kind clusters.
+async fn node_image(paths: &Paths, global: &GlobalArguments, store: &Store, wanted: &str) -> Result<(), Failure> {
+    let (kubernetes, containerd) = node_image::versions(&store.pins().axes, wanted)?;
+    let image = with_progress(global, async |events, cancelled| {
+        node_image::assembled(store, paths, (&kubernetes, &containerd), events, cancelled).await
+    })
+    .await?;
+    terminal::result(&format!("{NODE_IMAGE} {kubernetes} {}", image.reference));
+    Ok(())
+}
+
 async fn obtain(
     paths: &Paths,
     global: &GlobalArguments,
     wanted: &[(&str, Option<&str>)],
 ) -> Result<Vec<Component>, Failure> {
     let store = provision::store(paths, &global.sources)?;
+    with_progress(global, async |events, cancelled| provision::obtain(&store, wanted, events, cancelled).await).await
+}
+
+/// Works with progress on the terminal, until it is done or a signal comes.
+async fn with_progress<T>(
+    global: &GlobalArguments,
+    work: impl AsyncFnOnce(&Events, &CancellationToken) -> Result<T, Failure>,
+) -> Result<T, Failure> {
     let (events, pump) = Events::start(vec![Box::new(Progress::new(global.verbose))]);
     let cancelled = CancellationToken::new();
     let listening = interrupt::listen(cancelled.clone(), events.clone())?;
-    let outcome = provision::obtain(&store, wanted, &events, &cancelled).await;
+    let outcome = work(&events, &cancelled).await;
     listening.abort();
     drop(events);
     pump.drain().await;

@@ -6,8 +6,14 @@ use sandproof_clusters::host::{
 use sandproof_reports::ExitCode;
 use serde::Serialize;
 
-use super::list::table;
-use crate::{cli::DoctorArguments, failure::Failure, paths::Paths, provider_choice::automatic, terminal};
+use super::{engine, list::table};
+use crate::{
+    cli::{DoctorArguments, SourceArguments},
+    failure::Failure,
+    paths::Paths,
+    provider_choice::automatic,
+    provision, terminal,
+};
 
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
@@ -44,7 +50,9 @@ pub(crate) async fn doctor(arguments: &DoctorArguments) -> Result<ExitCode, Fail
         terminal::json(&found)?;
     } else {
         let provider = format!("provider  {}: {}; --provider decides otherwise", choice.provider, choice.reason);
-        terminal::result(&format!("{}\n{provider}\n\n{}", describe(&host), describe_capacity(&capacity)));
+        let store = provision::store(&paths, &SourceArguments::default()).ok();
+        let kind = engine::describe(&host, &paths, store.as_ref()).await.join("\n");
+        terminal::result(&format!("{}\n{kind}\n{provider}\n\n{}", describe(&host), describe_capacity(&capacity)));
     }
     let needed = [Purpose::NativeCluster, Purpose::CriO, Purpose::GuestImages];
     let able = host.root && needed.into_iter().all(|purpose| host.ready_for(purpose));
@@ -71,7 +79,9 @@ fn describe(host: &Host) -> String {
     for (name, present) in [("overlayfs", host.overlayfs), ("seccomp", host.seccomp), ("hugetlb", host.hugetlb)] {
         lines.push(format!("{name:<9} {}", if present { "yes" } else { "no" }));
     }
-    if host.missing.is_empty() {
+    // What clusters of kind lack is said with them.
+    let missing: Vec<_> = host.missing.iter().filter(|missing| !missing.purpose.is_of_kind()).collect();
+    if missing.is_empty() {
         lines.push(if host.root {
             "native clusters can run here".to_owned()
         } else {
@@ -80,7 +90,7 @@ fn describe(host: &Host) -> String {
     } else {
         lines.push("missing:".to_owned());
         lines.extend(
-            host.missing.iter().map(|missing| format!("  {}: {}\n    {}", missing.what, missing.why, missing.remedy)),
+            missing.iter().map(|missing| format!("  {}: {}\n    {}", missing.what, missing.why, missing.remedy)),
         );
         let packages = host.packages_to_install();
         if !packages.is_empty() {

@@ -3,6 +3,7 @@
 mod cluster;
 mod components;
 mod doctor;
+mod engine;
 pub(crate) mod list;
 mod report;
 mod repro;

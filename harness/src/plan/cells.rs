@@ -11,6 +11,8 @@ use sandproof_reports::Axes;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::node_image::NodeImageSource;
+
 /// What could not be found out of an existing cluster.
 const UNKNOWN: &str = "unknown";
 
@@ -70,6 +72,7 @@ pub(crate) fn cells(pins: &Pins) -> Vec<PlannedCell> {
             Provider::Native => native_cells(pins),
             // They are found, not planned.
             Provider::Existing => Vec::new(),
+            Provider::Kind => kind_cells(pins),
         })
         .collect()
 }
@@ -114,6 +117,40 @@ fn native_cells(pins: &Pins) -> Vec<PlannedCell> {
                 },
             ));
         }
+    }
+    cells
+}
+
+/// The cells of kind: minors whose node image is assembled here, or is the kind project's own.
+fn kind_cells(pins: &Pins) -> Vec<PlannedCell> {
+    let axes = &pins.axes;
+    let mut cells: Vec<PlannedCell> = Vec::new();
+    for axis in &axes.kubernetes {
+        let official = || pins.node_images.iter().find(|image| series(&image.kubernetes) == axis.minor);
+        let releases: Vec<(&str, &str)> = match NodeImageSource::chosen() {
+            NodeImageSource::Assembled => {
+                axis.kind.iter().map(|containerd| (axis.kubernetes.as_str(), containerd.as_str())).collect()
+            }
+            NodeImageSource::Official if axis.kind.is_empty() => Vec::new(),
+            NodeImageSource::Official => {
+                official().map(|image| (image.kubernetes.as_str(), image.containerd.as_str())).into_iter().collect()
+            }
+        };
+        cells.extend(releases.into_iter().map(|(kubernetes, containerd)| {
+            planned(
+                axes,
+                Point {
+                    minor: axis.minor.clone(),
+                    kubernetes: kubernetes.to_owned(),
+                    runtime: "containerd".to_owned(),
+                    runtime_version: containerd.to_owned(),
+                    provider: Provider::Kind,
+                    agent_sandbox: axes.defaults.agent_sandbox.clone(),
+                    why: format!("Kubernetes {} in a node of kind with containerd {}", axis.minor, series(containerd)),
+                    ..Point::default()
+                },
+            )
+        }));
     }
     cells
 }

@@ -1,12 +1,15 @@
 //! A cell that the user puts together: `--custom-cell 'kubernetes=1.36 runtime=cri-o@1.34 gates.ImageVolume=on'`.
 
-use sandproof_clusters::components::{Axes, Pins, nearest, runtime_component, series};
+use sandproof_clusters::{
+    components::{Axes, Pins, nearest, runtime_component, series},
+    provider::Provider,
+};
 
 use super::cells::{PlannedCell, Point, planned, title};
 use crate::failure::Failure;
 
 /// What may stand before the `=`.
-const KEYS: &str = "kubernetes, runtime, agentSandbox, gates.NAME and kubeletGates.NAME";
+const KEYS: &str = "kubernetes, runtime, provider, agentSandbox, gates.NAME and kubeletGates.NAME";
 
 /// The cell of a text. Whatever cannot be had is refused with what comes nearest; nothing is replaced in silence.
 pub(crate) fn cell(text: &str, pins: &Pins, allow_skew: bool) -> Result<PlannedCell, Failure> {
@@ -24,6 +27,7 @@ pub(crate) fn cell(text: &str, pins: &Pins, allow_skew: bool) -> Result<PlannedC
         };
         match key.split_once('.') {
             None if key == "kubernetes" => value.clone_into(&mut point.kubernetes),
+            None if key == "provider" => point.provider = provider(value)?,
             None if key == "agentSandbox" => value.clone_into(&mut point.agent_sandbox),
             None if key == "runtime" => {
                 let (name, version) = value.split_once('@').unwrap_or((value, ""));
@@ -39,6 +43,7 @@ pub(crate) fn cell(text: &str, pins: &Pins, allow_skew: bool) -> Result<PlannedC
             _ => return Err(usage(format!("`{key}` in --custom-cell is no axis"), format!("the keys are {KEYS}"))),
         }
     }
+    in_a_node_of_kind(&mut point, text)?;
     resolve(&mut point, pins)?;
     for (gate, on) in point.gates.iter().chain(&point.kubelet_gates) {
         axes.check_gate(gate, *on, &point.minor).map_err(|error| usage(error.to_string(), gate_hint(axes, gate)))?;
@@ -51,6 +56,30 @@ pub(crate) fn cell(text: &str, pins: &Pins, allow_skew: bool) -> Result<PlannedC
         )),
         _ => Ok(cell),
     }
+}
+
+/// Who may make a cell that the user puts together.
+fn provider(name: &str) -> Result<Provider, Failure> {
+    [Provider::Native, Provider::Kind].into_iter().find(|provider| provider.name() == name).ok_or_else(|| {
+        usage(format!("`{name}` in --custom-cell makes no clusters"), "the providers are native and kind".to_owned())
+    })
+}
+
+/// A node of kind has containerd 2: kind waits for its socket, loads images through it, and tells kubeadm of it.
+fn in_a_node_of_kind(point: &mut Point, text: &str) -> Result<(), Failure> {
+    if point.provider != Provider::Kind {
+        return Ok(());
+    }
+    if !text.contains("runtime=") {
+        "containerd".clone_into(&mut point.runtime);
+    }
+    if point.runtime != "containerd" || point.runtime_version.starts_with("1.") {
+        return Err(usage(
+            format!("a node of kind cannot have {} {}", title(&point.runtime), point.runtime_version),
+            "its runtime is containerd 2; provider=native takes the others".to_owned(),
+        ));
+    }
+    Ok(())
 }
 
 /// Turns what was asked for into pinned releases.
@@ -151,6 +180,11 @@ mod tests {
     #[case("kubernetes=1.34 gates.ImageVolume=on", "k1.34-crio1.34-native-imagevolume-on")]
     #[case("kubernetes=1.35.8,runtime=containerd@1.7", "k1.35-containerd1.7-native")]
     #[case("kubernetes=v1.36 agentSandbox=0.5", "k1.36-crio1.36-native-as0.5")]
+    #[case("provider=kind", "k1.36-containerd2.3-kind")]
+    #[case(
+        "provider=kind kubernetes=1.34 gates.ImageVolume=on runtime=containerd@2.2",
+        "k1.34-containerd2.2-kind-imagevolume-on"
+    )]
     #[case(
         "kubernetes=1.34 gates.ImageVolume=true kubeletGates.ImageVolume=false",
         "k1.34-crio1.34-native-imagevolume-apiserver-only"
@@ -168,6 +202,8 @@ mod tests {
     #[case("runtime=docker", "`docker` in --custom-cell is no container runtime", "containerd")]
     #[case("kubernetes=1.31", "no CRI-O is pinned for Kubernetes 1.31", "runtime=cri-o@VERSION")]
     #[case("kubernets=1.36", "`kubernets` in --custom-cell is no axis", "kubernetes, runtime")]
+    #[case("provider=kind runtime=cri-o", "a node of kind cannot have CRI-O", "containerd 2")]
+    #[case("provider=k3d", "`k3d` in --custom-cell makes no clusters", "native and kind")]
     #[case("kubernetes", "`kubernetes` in --custom-cell is not KEY=VALUE", "KEY")]
     #[case("gates.ImageVolume=perhaps", "neither on nor off", "=on or =off")]
     fn what_cannot_be_had_is_refused(#[case] text: &str, #[case] message: &str, #[case] hint: &str) {

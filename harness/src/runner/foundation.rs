@@ -164,7 +164,7 @@ pub(crate) async fn lay(
 ) -> Result<Foundation, Failure> {
     let store: Store = provision::store(&settings.paths, &settings.sources)?;
     let host = provision::host(&settings.paths, &store, planned, events, settings.install).await?;
-    let kit = provision::kit(&store, planned, events, cancelled).await?;
+    let kit = provision::kit(&store, &settings.paths, planned, events, cancelled).await?;
     Ground::new(settings)?.found(0, planned, host, kit, events).await
 }
 

@@ -215,7 +215,7 @@ async fn obtain(
                 Some(host) => host.clone(),
                 None => provision::host(&settings.paths, store, planned, events, settings.install).await?,
             };
-            let kit = provision::kit(store, planned, events, cancelled).await?;
+            let kit = provision::kit(store, &settings.paths, planned, events, cancelled).await?;
             Ok(Job { planned: planned.clone(), scenarios: turn.scenarios.clone(), host, kit })
         };
         match job.await {

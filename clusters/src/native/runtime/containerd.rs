@@ -172,7 +172,7 @@ SystemdCgroup = false
 
 /// `hosts.toml` of a registry: which protocol it speaks, and whose certificate it shows. It is the server itself and no
 /// mirror of it, so that a pull that fails is tried once. containerd 1 ignores a file without the table of mirrors.
-fn host(registry: &NodeRegistry, directory: &str) -> String {
+pub(super) fn host(registry: &NodeRegistry, directory: &str) -> String {
     let address = &registry.address;
     match registry.ca_pem {
         None => format!("server = \"http://{address}\"\n\n[host]\n"),
