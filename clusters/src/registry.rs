@@ -137,12 +137,11 @@ impl Registry {
         })
     }
 
-    /// Opens a listener and returns its address; port 0 stands for any free one.
-    pub async fn listen(&self, wanted: SocketAddr, kind: ListenerKind) -> Result<SocketAddr, RegistryError> {
+    /// Opens a listener and returns its address; port 0 stands for any free one. Call it on a runtime, which serves it.
+    pub fn listen(&self, wanted: SocketAddr, kind: ListenerKind) -> Result<SocketAddr, RegistryError> {
         let tls = if kind.is_tls() { Some(self.authority.server(wanted.ip())?) } else { None };
         let stop = self.gate.stop.child_token();
         let address = listener::open(Arc::clone(&self.gate), wanted, kind, tls, stop.clone(), &self.tasks)
-            .await
             .map_err(|source| RegistryError::Listen { wanted, source })?;
         self.listeners.lock().unwrap_or_else(PoisonError::into_inner).insert(address, stop);
         Ok(address)

@@ -94,18 +94,18 @@ pub(crate) fn versions(axes: &Axes, wanted: &str) -> Result<(String, String), Fa
         let minors: Vec<&str> = axes.kubernetes.iter().map(|axis| axis.minor.as_str()).collect();
         format!("the minors are: {}", minors.join(", "))
     };
-    let axis = axes
+    let pair = axes
         .kubernetes
         .iter()
         .find(|axis| axis.minor == minor)
         .ok_or_else(|| Failure::usage(format!("there is no Kubernetes {asked} in clusters/pins.yaml"), known()))?;
-    let containerd = axis.node_containerd().ok_or_else(|| {
+    let containerd = pair.node_containerd().ok_or_else(|| {
         Failure::usage(
-            format!("no containerd with image tools is paired with Kubernetes {}", axis.minor),
+            format!("no containerd with image tools is paired with Kubernetes {}", pair.minor),
             "node images are made of containerd 2",
         )
     })?;
-    Ok((axis.kubernetes.clone(), containerd.to_owned()))
+    Ok((pair.kubernetes.clone(), containerd.to_owned()))
 }
 
 /// Assembles a node image, or finds it in the cache.

@@ -96,7 +96,7 @@ impl Expectations {
     fn read(document: &Document, as_of: Date) -> Result<Self, SuiteErrors> {
         let parsed: ExpectationsFile =
             document.read(document.value()).map_err(|error| SuiteErrors::from(vec![error]))?;
-        Self::checked(parsed.expectations, &document, as_of).map_err(SuiteErrors::from)
+        Self::checked(parsed.expectations, document, as_of).map_err(SuiteErrors::from)
     }
 
     /// Checks rows that stand under `expectations` in a document.

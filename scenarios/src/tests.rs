@@ -17,10 +17,10 @@ pub(crate) fn rendered(diagnostic: &dyn miette::Diagnostic) -> String {
 /// A suite of scenarios with these IDs, each with a result for every value of the parameter `registry`.
 pub(crate) fn suite_of(scenarios: &[(&str, &[&str])]) -> crate::Suite {
     let text = |id: &str, registries: &[&str]| {
-        let sets: String = registries.iter().map(|registry| format!("  - {{registry: {registry}}}\n")).collect();
+        let sets: Vec<String> = registries.iter().map(|registry| format!("  - {{registry: {registry}}}\n")).collect();
         let (parameters, use_of_them) = match registries {
             [] => (String::new(), "t".to_owned()),
-            _ => (format!("parameters:\n{sets}"), "'${param.registry}'".to_owned()),
+            _ => (format!("parameters:\n{}", sets.concat()), "'${param.registry}'".to_owned()),
         };
         format!(
             "id: {id}\ntitle: {use_of_them}\npromise: p\nsource: s\n{parameters}steps:\n  - list: {{}}\nexpect:\n  - {{at: list.code, equals: OK}}\n"

@@ -68,8 +68,8 @@ impl ListenerKind {
     }
 }
 
-/// Opens a listener and serves it until `stop`.
-pub(super) async fn open(
+/// Opens a listener and serves it until `stop`, on the runtime that the caller is on.
+pub(super) fn open(
     gate: Arc<Gate>,
     wanted: SocketAddr,
     kind: ListenerKind,

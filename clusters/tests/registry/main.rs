@@ -68,8 +68,8 @@ impl Scene {
         Self { registry, image, password, directory }
     }
 
-    async fn client(&self, kind: ListenerKind) -> Client {
-        let address = self.registry.listen(LOOPBACK, kind).await.unwrap();
+    fn client(&self, kind: ListenerKind) -> Client {
+        let address = self.registry.listen(LOOPBACK, kind).unwrap();
         if kind.is_tls() { Client::tls(address, self.registry.ca_pem()) } else { Client::plain(address) }
     }
 
@@ -99,7 +99,7 @@ fn assert_error(answer: &Answer, status: u16, code: &str) {
 #[tokio::test]
 async fn basic_listeners_ask_for_a_password_where_one_is_needed() {
     for scene in Scene::all().await {
-        let anonymous = scene.client(ListenerKind::PlainBasic).await;
+        let anonymous = scene.client(ListenerKind::PlainBasic);
         let ping = anonymous.get("/v2/").await;
         assert_error(&ping, 401, "UNAUTHORIZED");
         assert_eq!(ping.challenge(), "Basic realm=\"sandproof\"");
@@ -130,7 +130,7 @@ async fn basic_listeners_ask_for_a_password_where_one_is_needed() {
 #[tokio::test]
 async fn bearer_listeners_give_tokens_for_what_a_user_may_pull() {
     for scene in Scene::all().await {
-        let anonymous = scene.client(ListenerKind::PlainBearer).await;
+        let anonymous = scene.client(ListenerKind::PlainBearer);
         let address = anonymous.address;
         let ping = anonymous.get("/v2/").await;
         assert_error(&ping, 401, "UNAUTHORIZED");
@@ -174,9 +174,9 @@ async fn bearer_listeners_give_tokens_for_what_a_user_may_pull() {
 #[tokio::test]
 async fn tls_listeners_are_trusted_through_the_private_authority_only() {
     for scene in Scene::all().await {
-        let basic = scene.client(ListenerKind::TlsBasic).await;
+        let basic = scene.client(ListenerKind::TlsBasic);
         scene.pull(&basic, "public/app").await;
-        let bearer = scene.client(ListenerKind::TlsBearer).await;
+        let bearer = scene.client(ListenerKind::TlsBearer);
         let challenge = bearer.get("/v2/").await.challenge().to_owned();
         assert!(challenge.contains(&format!("realm=\"https://{}/token\"", bearer.address)), "{challenge}");
         let answer = bearer.user("alice", &scene.password).get("/token?scope=repository:private/app:pull").await;
@@ -192,7 +192,7 @@ async fn tls_listeners_are_trusted_through_the_private_authority_only() {
 #[tokio::test]
 async fn nobody_but_the_harness_writes() {
     for scene in Scene::all().await {
-        let alice = scene.client(ListenerKind::PlainBasic).await.user("alice", &scene.password);
+        let alice = scene.client(ListenerKind::PlainBasic).user("alice", &scene.password);
         for (method, path) in [
             ("POST", "/v2/private/app/blobs/uploads/"),
             ("PUT", "/v2/private/app/manifests/v1"),
@@ -210,14 +210,14 @@ async fn nobody_but_the_harness_writes() {
 async fn the_log_says_who_asked_for_what_and_got_what() {
     for scene in Scene::all().await {
         let mut live = scene.registry.subscribe();
-        let anonymous = scene.client(ListenerKind::PlainBasic).await;
+        let anonymous = scene.client(ListenerKind::PlainBasic);
         let manifest = "/v2/private/app/manifests/v1";
         anonymous.head(manifest).await;
         anonymous.user("alice", "wrong").get(manifest).await;
         anonymous.user("alice", &scene.password).get(manifest).await;
         let layer = scene.image.layers()[0].digest();
         anonymous.user("alice", &scene.password).get(&format!("/v2/private/app/blobs/{layer}")).await;
-        let bearer = scene.client(ListenerKind::PlainBearer).await;
+        let bearer = scene.client(ListenerKind::PlainBearer);
         bearer.user("bob", &scene.password).get("/token?scope=repository:private/app:pull").await;
         bearer.user("carol", "wrong").get("/token?scope=repository:private/app:pull").await;
 
@@ -260,7 +260,7 @@ async fn the_log_says_who_asked_for_what_and_got_what() {
 #[tokio::test]
 async fn failures_are_switched_on_and_off() {
     for scene in Scene::all().await {
-        let client = scene.client(ListenerKind::PlainBasic).await;
+        let client = scene.client(ListenerKind::PlainBasic);
         let path = "/v2/public/app/manifests/v1";
         let layer = scene.image.layers()[0].digest();
 
@@ -315,7 +315,7 @@ async fn a_layer_is_uploaded_once_however_many_push_it() {
         let uploads = records.iter().filter(|record| record.kind == RequestKind::Blob && record.method == "PUT");
         assert_eq!(uploads.count(), 9, "the layer once, and eight configurations");
         registry.grant("many/app7", Access::Public);
-        let client = Client::plain(registry.listen(LOOPBACK, ListenerKind::PlainBasic).await.unwrap());
+        let client = Client::plain(registry.listen(LOOPBACK, ListenerKind::PlainBasic).unwrap());
         let layer = base.layers()[0].digest();
         let blob = client.get(&format!("/v2/many/app7/blobs/{layer}")).await;
         assert_eq!(digest_of(&blob.body), layer, "the layer was mounted");
@@ -327,8 +327,8 @@ async fn a_layer_is_uploaded_once_however_many_push_it() {
 #[tokio::test]
 async fn a_closed_listener_and_a_shut_down_registry_refuse_connections() {
     for scene in Scene::all().await {
-        let one = scene.client(ListenerKind::PlainBasic).await;
-        let other = scene.client(ListenerKind::PlainBasic).await;
+        let one = scene.client(ListenerKind::PlainBasic);
+        let other = scene.client(ListenerKind::PlainBasic);
         scene.registry.close(one.address);
         // The listener's task ends at its next turn.
         let refused = async {
@@ -353,7 +353,7 @@ async fn a_registry_behind_the_gate_that_is_gone_is_a_502() {
     let socket = Utf8Path::from_path(directory.path()).unwrap().join("none.sock");
     let registry = Registry::in_front_of(&socket).unwrap();
     registry.grant("a", Access::Public);
-    let client = Client::plain(registry.listen(LOOPBACK, ListenerKind::PlainBasic).await.unwrap());
+    let client = Client::plain(registry.listen(LOOPBACK, ListenerKind::PlainBasic).unwrap());
     assert_error(&client.get("/v2/a/manifests/v1").await, 502, "UNAVAILABLE");
     let record = registry.requests("a").remove(0);
     assert!(record.reason.unwrap().contains("cannot connect"));

@@ -190,7 +190,7 @@ async fn create(
     let prepared = provider::prepare(request).await.map_err(not_created)?;
     let mut registries = Vec::new();
     for place in prepared.registry_places() {
-        registries.extend(listen(context, place, listeners).await?);
+        registries.extend(listen(context, place, listeners)?);
     }
     if context.keep == Keep::Always && planned.provider != Provider::Existing {
         registries.extend(later_registries(context, &prepared)?);
@@ -208,23 +208,23 @@ async fn create(
 }
 
 /// Listens for the pulls of a cluster's nodes, in plain HTTP and in TLS.
-async fn listen(
+fn listen(
     context: &CellContext,
     place: RegistryPlace,
     listeners: &mut Vec<SocketAddr>,
 ) -> Result<[NodeRegistry; 2], Failure> {
-    let open = async |port, kind| {
+    let open = |port, kind| {
         let address = SocketAddr::new(place.address, port);
-        let opened = match context.registry.listen(address, kind).await {
+        let opened = match context.registry.listen(address, kind) {
             // A port that would be better is taken by somebody else.
-            Err(_) if port != 0 => context.registry.listen(SocketAddr::new(place.address, 0), kind).await,
+            Err(_) if port != 0 => context.registry.listen(SocketAddr::new(place.address, 0), kind),
             opened => opened,
         };
         opened.map_err(|error| Failure::environment("listen for the node's pulls", error))
     };
-    let plain = open(place.plain_port, ListenerKind::PlainBasic).await?;
+    let plain = open(place.plain_port, ListenerKind::PlainBasic)?;
     listeners.push(plain);
-    let secure = open(place.secure_port, ListenerKind::TlsBearer).await?;
+    let secure = open(place.secure_port, ListenerKind::TlsBearer)?;
     listeners.push(secure);
     let ca_pem = context.registry.ca_pem().to_owned();
     Ok([

@@ -81,6 +81,9 @@ impl Limits {
                 self.shared.as_ref().map(|why| format!("it changes Agent Sandbox: {why}"))
             }
             Step::Volume(_) => self.shared.as_ref().map(|why| format!("it makes a volume on a node: {why}")),
+            Step::EnsureWorkspace(_) | Step::DeleteWorkspace(_) | Step::Namespace(_) => {
+                self.shared.as_ref().map(|why| format!("it makes namespaces: {why}"))
+            }
             Step::Rights(_) => self.shared.as_ref().map(|why| format!("it asks for others' rights: {why}")),
             Step::Preload(_) => self.node.as_ref().map(|why| format!("it calls the runtime of the node: {why}")),
             Step::Secret(_)
@@ -99,6 +102,11 @@ impl Limits {
             | Step::Store(_)
             | Step::Read(_)
             | Step::ServiceAccount(_)
+            | Step::Stop(_)
+            | Step::Start(_)
+            | Step::LookAt(_)
+            | Step::Remove(_)
+            | Step::Rotate(_)
             | Step::Render(_) => None,
         }
     }

@@ -22,7 +22,7 @@ use super::{StepError, deploy, submit};
 use crate::{runner::install::definition, scene::Scene};
 
 /// How long a namespace that is being deleted may take until it is gone.
-const GONE_DEADLINE: Duration = Duration::from_secs(60);
+const GONE_DEADLINE: Duration = Duration::from_mins(1);
 
 /// How long the objects of a sandbox may take to be seen after the driver has answered.
 const OBJECT_DEADLINE: Duration = Duration::from_secs(10);

@@ -65,7 +65,7 @@ impl HostProcess {
         let allowed = directory.join("allowed");
         if let Some(names) = &settings.workspaces.allowed {
             words.tell(told.operator_file.as_ref(), allowed.as_str());
-            let text = names.iter().map(|name| format!("{name}\n")).collect::<String>();
+            let text = names.join("\n") + "\n";
             fs_err::create_dir_all(&directory)
                 .and_then(|()| fs_err::write(&allowed, text))
                 .map_err(|error| StartError::environment("write the file of allowed namespaces", error))?;

@@ -119,10 +119,12 @@ impl Checks<'_, '_> {
 fn observed_fields(step: &Step) -> &'static [&'static str] {
     match step {
         Step::Image(_) => &["reference", "repository", "digest"],
-        Step::Secret(_) | Step::ServiceAccount(_) => &["name"],
+        Step::Secret(_) | Step::ServiceAccount(_) | Step::Namespace(_) => &["name"],
         Step::Driver(_) => &["running", "exitCode", "log", "pod"],
         Step::Capabilities(_) => &["code", "message", "driverName", "driverVersion", "defaultImage"],
-        Step::Validate(_) | Step::Create(_) => &["code", "message"],
+        Step::Validate(_) | Step::Create(_) | Step::EnsureWorkspace(_) | Step::DeleteWorkspace(_) => {
+            &["code", "message"]
+        }
         Step::Await(_) => &["reached", "seconds", "phase", "reason", "message", "container", "pod", "events"],
         Step::Inspect(_) => &["sandbox", "pod", "events", "sandboxes", "pods"],
         Step::Probe(_) => &["supervisor", "mount", "write", "process", "environment"],
@@ -143,8 +145,6 @@ fn observed_fields(step: &Step) -> &'static [&'static str] {
         Step::Volume(_) => &["name", "storageClass", "claim"],
         Step::Rights(_) => &["sandboxes", "elsewhere", "cluster"],
         Step::Stop(_) | Step::Start(_) => &["code", "message", "seconds"],
-        Step::EnsureWorkspace(_) | Step::DeleteWorkspace(_) => &["code", "message"],
-        Step::Namespace(_) => &["name"],
         Step::LookAt(_) => &["name", "exists", "labels", "secrets", "serviceAccounts", "networkPolicies", "sandboxes"],
         Step::Remove(_) => &["removed", "back"],
         Step::Rotate(_) => &["user"],

@@ -65,7 +65,12 @@ impl<'a> Names<'a, '_> {
             Step::Image(image) => {
                 self.images.insert(&image.name, image.content);
             }
-            Step::Secret(_) | Step::Quiet(_) | Step::Installation(_) => {}
+            Step::Secret(_)
+            | Step::Quiet(_)
+            | Step::Installation(_)
+            | Step::Namespace(_)
+            | Step::LookAt(_)
+            | Step::Rotate(_) => {}
             Step::Change(change) => self.change(change, at),
             Step::Store(store) => {
                 self.sandboxes.insert(&store.name);
@@ -113,7 +118,6 @@ impl<'a> Names<'a, '_> {
             Step::Stop(step) | Step::Start(step) => {
                 self.one_sandbox(step.sandbox.as_deref(), step.id.is_some(), step.name.is_some(), at);
             }
-            Step::Namespace(_) | Step::LookAt(_) | Step::Rotate(_) => {}
             Step::Remove(remove) => self.remove(remove, at),
             Step::Watch(_) => {
                 self.needs_driver(at);

@@ -161,7 +161,7 @@ impl Engine {
             .await
             .map_err(EngineError::request("look at the cluster's network"))?;
         let ranges = network.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
-        let gateway = ranges.iter().filter_map(|range| range.gateway.as_deref()?.parse().ok()).next();
+        let gateway = ranges.iter().find_map(|range| range.gateway.as_deref()?.parse().ok());
         gateway.ok_or_else(|| EngineError::Request {
             action: "look at the cluster's network".to_owned(),
             reason: format!("{name} has no IPv4 gateway, so its nodes cannot reach this host"),
@@ -180,7 +180,7 @@ impl Engine {
         let pid = found.state.and_then(|state| state.pid).and_then(|pid| i32::try_from(pid).ok());
         Ok(NodeState {
             pid: pid.filter(|pid| *pid > 0),
-            address: networks.values().filter_map(|network| network.ip_address.as_deref()?.parse().ok()).next(),
+            address: networks.values().find_map(|network| network.ip_address.as_deref()?.parse().ok()),
             volumes: found
                 .mounts
                 .into_iter()

@@ -40,7 +40,6 @@ impl Scene {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "a test that is skipped says why")]
 fn skipped(why: &str) {
     println!("skipped: {why}");
 }
