@@ -39,6 +39,12 @@ pub(crate) async fn run(global: &GlobalArguments, arguments: RunArguments) -> Re
     let run_id = new_run_id();
     let mut selection = arguments.selection;
     let choice = provider_choice::settle(&mut selection, &paths)?;
+    if subject.is_attached() && choice.provider != Provider::Existing {
+        return Err(Failure::usage(
+            format!("{} runs already, and so does its cluster", subject.reference),
+            "say which cluster that is: --provider existing --context NAME",
+        ));
+    }
     let (plan, existing) = if choice.provider == Provider::Existing {
         let target = existing::find(&selection.existing).await?;
         let plan = Plan::for_existing(&selection, &pins, &suite, &target.survey)?;

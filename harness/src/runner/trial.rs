@@ -18,27 +18,36 @@ use crate::{
     subject::{Site, Started},
 };
 
-/// The namespace of the trial; no scenario's name begins like it.
-const NAMESPACE: &str = "subject-trial";
+/// What the namespace of the trial is called; no scenario's name begins like it.
+const NAME: &str = "subject-trial";
 
 /// Starts the subject with nothing but what every scenario tells it, and ends it again.
 pub(super) async fn start(stage: &Arc<Stage>, subject: &str) -> Result<(), Failure> {
-    let tried = format!("create the namespace {NAMESPACE}");
-    let namespace: Namespace = serde_json::from_value(json!({ "metadata": { "name": NAMESPACE } }))
-        .map_err(|error| Failure::environment(&tried, error))?;
+    let trying = async {
+        tokio::select! {
+            outcome = once(stage, subject) => outcome,
+            () = stage.halt.cancelled() => Err(Failure::Interrupted { during: "starting the subject".to_owned() }),
+        }
+    };
+    if stage.subject.namespace().is_some() {
+        return trying.await;
+    }
+    let name = stage.place.namespace(NAME);
+    let tried = format!("create the namespace {name}");
+    let mut namespace = json!({ "metadata": { "name": name } });
+    stage.place.label(&mut namespace);
+    let namespace: Namespace =
+        serde_json::from_value(namespace).map_err(|error| Failure::environment(&tried, error))?;
     let api: Api<Namespace> = Api::all(stage.client.clone());
     api.create(&PostParams::default(), &namespace).await.map_err(|error| Failure::environment(&tried, error))?;
-    let outcome = tokio::select! {
-        outcome = once(stage, subject) => outcome,
-        () = stage.halt.cancelled() => Err(Failure::Interrupted { during: "starting the subject".to_owned() }),
-    };
-    // What is left of it goes with the cluster.
-    let _ = api.delete(NAMESPACE, &DeleteParams::background()).await;
+    let outcome = trying.await;
+    // In a cluster of the run's own, what is left of it goes with the cluster.
+    let _ = api.delete(&name, &DeleteParams::background()).await;
     outcome
 }
 
 async fn once(stage: &Arc<Stage>, subject: &str) -> Result<(), Failure> {
-    let scene = Scene::new(Arc::clone(stage), NAMESPACE, NAMESPACE.to_owned());
+    let scene = Scene::new(Arc::clone(stage), NAME, stage.place.namespace(NAME));
     let tried = format!("start the subject {subject}");
     let settings =
         driver_settings(&scene, &DriverStep::default()).map_err(|error| Failure::environment(&tried, error))?;

@@ -92,6 +92,11 @@ impl Choice {
         self.reference == SubjectReference::Reference
     }
 
+    /// Whether it is a driver that runs already.
+    pub(crate) fn is_attached(&self) -> bool {
+        matches!(self.reference, SubjectReference::Grpc(_))
+    }
+
     /// The record's form of it.
     pub(crate) fn record(&self) -> sandproof_reports::Subject {
         sandproof_reports::Subject {
