@@ -3,6 +3,8 @@
 //! Changing a field here changes a format that other tools read.
 //! A change that an existing reader cannot take needs a new [`SCHEMA`] string and a new file in `schema/`.
 
+mod subject;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -11,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use self::subject::{ObservedSubject, Subject};
 use crate::{ExitCode, Verdict};
 
 /// The value of [`Record::schema`] that this crate reads and writes.
@@ -54,34 +57,6 @@ pub struct Run {
     /// The driver under test; absent in records of harnesses that knew one subject only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Subject>,
-}
-
-/// The driver under test, as it was named.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Subject {
-    /// What `--subject` takes: `reference`, `chart:…`, `process:…` or `grpc:…`.
-    pub reference: String,
-    /// The name of its profile.
-    pub profile: String,
-    /// What `--subject-profile` took, where it was given: a name or a file.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub profile_file: Option<String>,
-    /// The files of values that a chart got.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub values: Vec<String>,
-    /// The arguments that a process got, beside those that scenarios need.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub arguments: Vec<String>,
-    /// The namespace of the sandboxes of a driver that ran already.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub namespace: Option<String>,
-    /// The faults of the reference driver that were on.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub faults: Vec<String>,
-    /// The features that the profile declares absent, with the reasons.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub absent: BTreeMap<String, String>,
 }
 
 /// The harness that made a run.
@@ -172,19 +147,6 @@ pub struct Observed {
     /// What the subject said of itself; absent where none answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<ObservedSubject>,
-}
-
-/// What a subject said of itself when it answered for the first time.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ObservedSubject {
-    /// The name that `GetCapabilities` gave.
-    pub name: String,
-    /// The version that `GetCapabilities` gave.
-    pub version: String,
-    /// What it has of later versions of the protocol than the harness speaks.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub newer: Vec<String>,
 }
 
 /// One way in which a cluster differs from a usual one because of the host it runs on.

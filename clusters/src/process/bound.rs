@@ -3,10 +3,7 @@
 use std::{io, process::ExitStatus, sync::mpsc, time::Duration};
 
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::{
-    process::{Child, ChildStderr},
-    sync::oneshot,
-};
+use tokio::process::{Child, ChildStderr};
 
 use super::{Process, ProcessError, SpawnStdio};
 
@@ -23,24 +20,8 @@ impl Process {
     pub async fn spawn_bound(mut self, stdio: SpawnStdio) -> Result<BoundChild, ProcessError> {
         let program = std::mem::replace(&mut self.program, "setpriv".into());
         self.arguments.splice(0..0, ["--pdeathsig".into(), "KILL".into(), "--".into(), program]);
-        let command = self.pasteable();
-        let failed = |source| ProcessError::Start { command: command.clone(), source };
-        let (keeper, kept) = mpsc::channel();
-        let (answer, spawned) = oneshot::channel();
-        let runtime = tokio::runtime::Handle::current();
-        // The kernel's order to kill the process belongs to the thread that started it, and a thread of the runtime may
-        // end before the runtime does.
-        let parent = move || {
-            let entered = runtime.enter();
-            // A start that nobody waits for any more drops the child, which kills it.
-            let _ = answer.send(self.spawn(stdio));
-            drop(entered);
-            // An error here is the end: the sender was dropped.
-            let _ = kept.recv();
-        };
-        std::thread::Builder::new().name("process-parent".to_owned()).spawn(parent).map_err(failed)?;
-        let child = spawned.await.map_err(|error| failed(io::Error::other(error)))??;
-        Ok(BoundChild { child, _parent: keeper })
+        let (child, parent) = self.spawn_from_lasting_thread("process-parent", stdio).await?;
+        Ok(BoundChild { child, _parent: parent })
     }
 }
 
