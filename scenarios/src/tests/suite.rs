@@ -27,6 +27,17 @@ const FAULTS: &[&str] = &[
     "ignore-supervisor-image",
     "ignore-pull-policy",
     "writable-claim",
+    "ignore-gateway-id",
+    "forget-deletions",
+    "withhold-platform-events",
+    "ignore-stop",
+    "delete-to-stop",
+    "adopt-namespaces",
+    "allow-every-namespace",
+    "keep-secret-copies",
+    "omit-workspace",
+    "orphan-on-delete",
+    "copy-as-opaque",
 ];
 
 fn shipped() -> Suite {

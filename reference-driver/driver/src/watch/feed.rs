@@ -25,7 +25,7 @@ pub(crate) use knowledge::{Found, Stopped};
 /// How many changes a subscriber may lag behind before it has to subscribe again.
 const BACKLOG: usize = 4096;
 /// How long the watch may take to show what the API server has confirmed; then it is not trusted until all is listed again.
-const LAG: Duration = Duration::from_secs(2);
+const LAG: Duration = Duration::from_secs(5);
 /// How many platform events of one sandbox a new subscriber is told.
 const HISTORY: usize = 64;
 /// How many events are kept that name a sandbox not seen yet; an event may overtake its object.
