@@ -307,12 +307,14 @@ impl Scene {
         self.pods(state).into_iter().find(|pod| owned_by(pod, &owner))
     }
 
-    /// The scenario's pods that belong to some Sandbox.
+    /// The scenario's pods that are some sandbox's: they belong to a Sandbox, or did so, as Agent Sandbox's label says.
     pub(crate) fn sandbox_pods(&self, state: &ClusterState) -> Vec<Arc<Value>> {
         let of_a_sandbox = |pod: &Arc<Value>| {
-            pod.pointer("/metadata/ownerReferences")
+            let owned = pod
+                .pointer("/metadata/ownerReferences")
                 .and_then(Value::as_array)
-                .is_some_and(|owners| owners.iter().any(|owner| owner["kind"] == "Sandbox"))
+                .is_some_and(|owners| owners.iter().any(|owner| owner["kind"] == "Sandbox"));
+            owned || pod.pointer("/metadata/labels/agents.x-k8s.io~1sandbox-name-hash").is_some()
         };
         self.pods(state).into_iter().filter(of_a_sandbox).collect()
     }

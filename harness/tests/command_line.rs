@@ -34,7 +34,7 @@ async fn run(arguments: &[&str]) -> (Captured, Vec<String>) {
 #[case::no_chart(&["run", "--subject", "chart:elsewhere"], 2, "there is no chart at elsewhere")]
 #[case::not_a_chart(&["run", "--subject", "chart:."], 2, ". is no chart")]
 #[case::no_program(&["run", "--subject", "process:elsewhere"], 2, "there is no program at elsewhere")]
-#[case::not_a_program(&["run", "--subject", "process:/etc/hostname"], 2, "/etc/hostname is no program")]
+#[case::not_a_program(&["run", "--subject", "process:/dev/null"], 2, "/dev/null is no program")]
 #[case::no_profile(&["run", "--subject-profile", "nope"], 2, "attached, chart, process, reference, upstream, upstream-like")]
 #[case::no_values(&["run", "--values", "elsewhere.yaml"], 2, "there is no file of values at elsewhere.yaml")]
 #[case::values_of_a_process(&["run", "--subject", "process:/bin/sh", "--values", "x"], 2, "takes no values")]
@@ -77,14 +77,14 @@ async fn a_mistake_in_a_scenario_is_shown_with_its_file_line_and_caret() {
 }
 
 #[rstest]
-#[case::values("--values", "image:\n  tag: [\n", "wrong.yaml:3:1", "")]
+#[case::values("--values", "image:\n  tag: [\n", "wrong.yaml:2:8", "unclosed bracket")]
 #[case::profile(
     "--subject-profile",
-    "name: n\nabout: a\nabsent:\n- {feature: telepathy, reason: r}\n",
+    "name: own\nabout: a\nabsent:\n- {feature: telepathy, reason: r}\n",
     "wrong.yaml:4:13",
     "unknown value `telepathy`"
 )]
-#[case::field("--subject-profile", "name: n\nabout: a\nabsnt: []\n", "wrong.yaml:3:1", "did you mean `absent`?")]
+#[case::field("--subject-profile", "name: own\nabout: a\nabsnt: []\n", "wrong.yaml:3:1", "did you mean `absent`?")]
 #[tokio::test]
 async fn a_mistake_in_what_is_known_of_a_subject_is_shown_with_its_file_line_and_caret(
     #[case] flag: &str,

@@ -280,7 +280,7 @@ mod tests {
     fn the_subject_is_named() {
         let mut record = fixture::record();
         record.run.subject = Some(fixture::subject());
-        assert!(render(&record).contains("Subject: `reference, profile upstream-like, faults a b`.\n"));
+        assert!(render(&record).contains("Subject: <code>reference, profile upstream-like, faults a b</code>.\n"));
     }
 
     #[test]

@@ -132,7 +132,9 @@ impl Document {
             if !(line.trim().is_empty() || line.trim_start().starts_with('#')) {
                 break;
             }
-            end = self.text[..end].trim_end_matches('\n').rfind('\n').map_or(start, |newline| newline + 1).max(start);
+            let before = &self.text[..end];
+            let before = before.strip_suffix('\n').unwrap_or(before);
+            end = before.rfind('\n').map_or(start, |newline| newline + 1).max(start);
         }
         start..end
     }

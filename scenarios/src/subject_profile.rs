@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn what_is_declared_absent_is_told_with_its_reason() {
         let profile =
-            parse("name: n\nabout: a\nabsent:\n- {feature: pull-secret-override, reason: never shipped}\n").unwrap();
+            parse("name: own\nabout: a\nabsent:\n- {feature: pull-secret-override, reason: never shipped}\n").unwrap();
         assert_eq!(profile.facts()["features"]["pull-secret-override"], false);
         assert_eq!(profile.facts()["absent"], json!({ "pull-secret-override": "never shipped" }));
     }
@@ -210,7 +210,7 @@ mod tests {
     #[test]
     fn a_value_or_a_flag_can_be_said_not_to_be_there() {
         let text =
-            "name: n\nabout: a\nchart: {values: {sideload: null}}\nprocess: {sideload: null, pullSecrets: SECRETS}\n";
+            "name: own\nabout: a\nchart: {values: {sideload: null}}\nprocess: {sideload: null, pullSecrets: SECRETS}\n";
         let profile = parse(text).unwrap();
         assert_eq!(profile.chart.values.sideload, None);
         assert_eq!(profile.chart.values.environment.as_deref(), Some("extraEnv"));
@@ -219,24 +219,24 @@ mod tests {
     }
 
     #[rstest]
-    #[case("name: n\nabout: a\nabsnt: []\n", (3, 1), "unknown field `absnt`")]
-    #[case("name: n\nabout: a\nabsent:\n- {feature: telepathy, reason: r}\n", (4, 13), "unknown value `telepathy`")]
-    #[case("name: n\nabout: a\nabsent:\n- {feature: chart, reason: ' '}\n", (4, 28), "an absence needs a reason")]
+    #[case("name: own\nabout: a\nabsnt: []\n", (3, 1), "unknown field `absnt`")]
+    #[case("name: own\nabout: a\nabsent:\n- {feature: telepathy, reason: r}\n", (4, 13), "unknown value `telepathy`")]
+    #[case("name: own\nabout: a\nabsent:\n- {feature: chart, reason: ' '}\n", (4, 28), "an absence needs a reason")]
     #[case(
-        "name: n\nabout: a\nabsent:\n- {feature: chart, reason: r}\n- {feature: chart, reason: r}\n",
+        "name: own\nabout: a\nabsent:\n- {feature: chart, reason: r}\n- {feature: chart, reason: r}\n",
         (5, 13),
         "`chart` is declared above"
     )]
-    #[case("name: n\nabout: a\nfaults: [merge-overide]\n", (3, 10), "unknown fault `merge-overide`")]
+    #[case("name: own\nabout: a\nfaults: [merge-overide]\n", (3, 10), "unknown fault `merge-overide`")]
     #[case("name: ''\nabout: a\n", (1, 7), "`name` is empty")]
-    #[case("name: n\nabout: a\nprocess: {socket: '-b'}\n", (3, 19), "is neither a flag")]
-    #[case("name: n\nabout: a\nchart: {port: 70000}\n", (3, 15), "expected u16")]
+    #[case("name: own\nabout: a\nprocess: {socket: '-b'}\n", (3, 19), "is neither a flag")]
+    #[case("name: own\nabout: a\nchart: {port: 70000}\n", (3, 15), "expected u16")]
     #[case(
-        "name: n\nabout: a\nexpectations:\n- {scenario: PS-01, verdict: known-gap, reason: r}\n",
-        (4, 31),
+        "name: own\nabout: a\nexpectations:\n- {scenario: PS-01, verdict: known-gap, reason: r}\n",
+        (4, 30),
         "needs an end"
     )]
-    #[case("name: [\n", (2, 1), "")]
+    #[case("name: [\n", (1, 7), "unclosed bracket")]
     fn a_mistake_is_at_its_place(#[case] text: &str, #[case] place: (usize, usize), #[case] message: &str) {
         let errors = parse(text).unwrap_err();
         let error = &errors.errors()[0];

@@ -23,7 +23,7 @@ pub(crate) fn suite_of(scenarios: &[(&str, &[&str])]) -> crate::Suite {
             _ => (format!("parameters:\n{}", sets.concat()), "'${param.registry}'".to_owned()),
         };
         format!(
-            "id: {id}\ntitle: {use_of_them}\npromise: p\nsource: s\n{parameters}steps:\n  - list: {{}}\nexpect:\n  - {{at: list.code, equals: OK}}\n"
+            "id: {id}\ntitle: {use_of_them}\npromise: p\nsource: s\n{parameters}steps:\n  - quiet: {{for: 1s}}\nexpect:\n  - {{at: quiet.seconds, atLeast: 0}}\n"
         )
     };
     let texts: Vec<_> =

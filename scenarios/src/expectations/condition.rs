@@ -36,11 +36,11 @@ pub(super) fn tell_apart(these: &[&Facts], others: &[&Facts]) -> Option<String> 
         .iter()
         .enumerate()
         .flat_map(|(position, left)| common[position + 1..].iter().map(move |right| format!("{left} && {right}")));
-    pairs.into_iter().find(|text| excludes(text)).or_else(|| each(these, &excludes))
+    pairs.into_iter().find(|text| excludes(text)).or_else(|| each(these).filter(|text| excludes(text)))
 }
 
-/// Each cluster by itself, joined with `||`.
-fn each(these: &[&Facts], excludes: &impl Fn(&str) -> bool) -> Option<String> {
+/// A condition that names each of these clusters by itself.
+pub(super) fn each(these: &[&Facts]) -> Option<String> {
     let described: BTreeSet<String> = these
         .iter()
         .map(|facts| {
@@ -51,7 +51,7 @@ fn each(these: &[&Facts], excludes: &impl Fn(&str) -> bool) -> Option<String> {
         .filter(|text| !text.is_empty())
         .collect();
     let text = described.into_iter().collect::<Vec<_>>().join(" || ");
-    (!text.is_empty() && excludes(&text)).then_some(text)
+    (!text.is_empty()).then_some(text)
 }
 
 /// Every comparison that could be one of the condition's.

@@ -9,7 +9,7 @@ use jiff::civil::Date;
 use jiff::{Span, ToSpan};
 use sandproof_reports::{CaseResult, Verdict};
 
-use super::condition::tell_apart;
+use super::condition::{each, tell_apart};
 use super::{Expectation, Expectations};
 use crate::Facts;
 use crate::language::{Parameters, ScenarioInstance};
@@ -127,7 +127,10 @@ fn missing_rows(expectations: &Expectations, known: &[Known<'_>], today: Date, e
                 .map(|(_, seen)| seen.facts)
                 .collect();
             let these: Vec<&Facts> = red.iter().map(|(_, seen)| seen.facts).collect();
-            let when = tell_apart(&these, &others);
+            // A row without a condition would compete with every other one of its scenario.
+            let has_row = || red.iter().any(|(instance, _)| expectations.rows().any(|row| row.names(instance)));
+            let when = tell_apart(&these, &others)
+                .or_else(|| if others.is_empty() && has_row() { each(&these) } else { None });
             if when.is_none() && !others.is_empty() {
                 edits.note(format!("{id} is {verdict} in some places, and nothing that was probed tells them apart: no row can excuse it"));
                 continue;

@@ -48,10 +48,10 @@ fn dead(row: &Row, position: usize, suite: &Suite, document: &Document) -> Optio
 }
 
 /// Two rows that could both fit one result. The first would win, and the second might be the one that was meant.
-/// A row that expects a pass is there to win: it exempts from what follows.
+/// A row that expects a pass is no rival: as the first it exempts from what follows, as the second it changes nothing.
 fn rivals(first: (usize, &Row), second: (usize, &Row), suite: &Suite, document: &Document) -> Option<SuiteError> {
     let ((first_position, first), (second_position, second)) = (first, second);
-    if first.expectation.verdict == Verdict::Pass {
+    if [first, second].iter().any(|row| row.expectation.verdict == Verdict::Pass) {
         return None;
     }
     let both =
