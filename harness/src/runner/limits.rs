@@ -4,7 +4,7 @@ use sandproof_clusters::{
     existing::{Purpose, Rights},
     provider::{Description, NodeAccess},
 };
-use sandproof_scenarios::{RegistryKind, ScenarioInstance, Step};
+use sandproof_scenarios::{RegistryKind, ScenarioInstance, Step, WorkspaceMode};
 
 /// Scenarios that need several pods on one node have this tag.
 const ONE_NODE: &str = "one-node";
@@ -74,7 +74,12 @@ impl Limits {
                     format!("it pulls an image from the {} registry, and {why}", registry_name(step.registry))
                 })
             }
-            Step::Driver(_) => lacking(Purpose::Driver),
+            Step::Driver(step) => {
+                let elsewhere = self.shared.as_ref().filter(|_| step.workspaces != WorkspaceMode::Shared);
+                lacking(Purpose::Driver).or_else(|| {
+                    elsewhere.map(|why| format!("its driver makes or takes namespaces outside of its own: {why}"))
+                })
+            }
             Step::Probe(_) => lacking(Purpose::Probe),
             Step::Installation(_) => lacking(Purpose::Definition),
             Step::Change(_) | Step::Schema(_) => {
@@ -148,6 +153,7 @@ mod tests {
     #[rstest]
     #[case("PS-19", "it needs its pods on one node: 2 nodes")]
     #[case("AV-05", "it has to have the cluster for itself: shared")]
+    #[case("PS-10", "its driver makes or takes namespaces outside of its own: shared")]
     #[case("PS-02[givenAs=strings,registry=secure]", "it pulls an image from the TLS registry, and no TLS")]
     fn what_cannot_be_run_is_left_out_for_a_reason(#[case] key: &str, #[case] reason: &str) {
         assert_eq!(guest().forbid(&scenario(key)).as_deref(), Some(reason));
