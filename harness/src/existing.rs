@@ -8,7 +8,13 @@ use sandproof_clusters::{
     provider::Provider,
 };
 
-use crate::{cli::ExistingArguments, failure::Failure, paths::Paths, terminal};
+use crate::{
+    cli::ExistingArguments,
+    failure::Failure,
+    paths::Paths,
+    subject::{choice::Choice, reference::SubjectReference},
+    terminal,
+};
 
 /// A cluster that may be used.
 #[derive(Debug, Clone)]
@@ -17,6 +23,27 @@ pub(crate) struct Target {
     pub(crate) survey: Survey,
     /// Where the registry is to listen; found out where the user does not say.
     pub(crate) registry_address: Option<IpAddr>,
+}
+
+/// What a run writes into the cluster, which depends on how the driver under test comes into it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Writes {
+    /// A release of its chart for each scenario, in a namespace of its own.
+    Releases,
+    /// A namespace for each scenario; the driver runs on this host.
+    Namespaces,
+    /// Nothing but what scenarios need in this namespace; the driver runs already.
+    Within(String),
+}
+
+impl Writes {
+    fn of(subject: &Choice) -> Self {
+        match (&subject.reference, &subject.namespace) {
+            (SubjectReference::Grpc(_), Some(namespace)) => Self::Within(namespace.clone()),
+            (SubjectReference::Process(_), _) => Self::Namespaces,
+            _ => Self::Releases,
+        }
+    }
 }
 
 /// The directory in the state directory with the authority of the registries that nodes are told of once and for all.
@@ -61,10 +88,11 @@ impl Target {
         &self,
         run: &str,
         scenarios: usize,
+        subject: &Choice,
         arguments: &ExistingArguments,
     ) -> Result<(), Failure> {
         self.survey.refuse(&existing::prefix(run)).await.map_err(failure)?;
-        terminal::progress(&self.intentions(run, scenarios));
+        terminal::progress(&self.intentions(run, scenarios, &Writes::of(subject)));
         if arguments.yes {
             return Ok(());
         }
@@ -85,7 +113,7 @@ impl Target {
     }
 
     /// What a run would create, and what it cannot do.
-    fn intentions(&self, run: &str, scenarios: usize) -> String {
+    fn intentions(&self, run: &str, scenarios: usize, writes: &Writes) -> String {
         let Survey { context, kubernetes, nodes, agent_sandbox, rights } = &self.survey;
         let prefix = existing::prefix(run);
         let runtime =
@@ -94,9 +122,21 @@ impl Target {
             format!("The cluster of context {} at {}:", context.name, context.server),
             format!("  Kubernetes {kubernetes}, {} nodes, runtime {runtime}", nodes.len()),
             "This run creates in it, and removes afterwards:".to_owned(),
-            format!("  {} namespaces {prefix}-*, each with pods, secrets and a Helm release", scenarios + 1),
-            format!("  cluster roles and bindings {prefix}-*, with which the driver lists nodes"),
         ];
+        let namespaces = scenarios + 1;
+        match writes {
+            Writes::Releases => lines.extend([
+                format!("  {namespaces} namespaces {prefix}-*, each with pods, secrets and a Helm release"),
+                format!("  cluster roles and bindings {prefix}-*, with which the driver lists nodes"),
+            ]),
+            Writes::Namespaces => {
+                lines.push(format!("  {namespaces} namespaces {prefix}-*, each with pods and secrets"));
+            }
+            Writes::Within(namespace) => lines.extend([
+                format!("  a namespace {prefix}-*, in which it tries what the cluster can do"),
+                format!("  sandboxes, secrets and claims in the namespace {namespace}, one scenario after the other"),
+            ]),
+        }
         match agent_sandbox {
             AgentSandboxFound::Absent => lines.push(
                 "  Agent Sandbox, which is not there: its CRD, cluster roles, and a controller in agent-sandbox-system"
@@ -187,7 +227,7 @@ contexts: [{name: kubernetes-admin@staging, context: {cluster: c, user: u}}]
     #[test]
     fn what_would_be_created_is_listed() {
         let found = target(AgentSandboxFound::Absent, &[("containerd", "2.3.5")]);
-        insta::assert_snapshot!(found.intentions("20260101-000000-1a2b", 20), @r"
+        insta::assert_snapshot!(found.intentions("20260101-000000-1a2b", 20, &Writes::Releases), @r"
         The cluster of context kubernetes-admin@staging at https://192.0.2.1:6443:
           Kubernetes 1.36.4, 1 nodes, runtime containerd 2.3.5
         This run creates in it, and removes afterwards:
@@ -196,6 +236,15 @@ contexts: [{name: kubernetes-admin@staging, context: {cluster: c, user: u}}]
           Agent Sandbox, which is not there: its CRD, cluster roles, and a controller in agent-sandbox-system
         Everything carries the label sandproof.dev/run=20260101-000000-1a2b.
         ");
+    }
+
+    #[rstest]
+    #[case(Writes::Namespaces, "namespaces")]
+    #[case(Writes::Within("sandboxes".to_owned()), "within")]
+    fn what_would_be_created_depends_on_the_subject(#[case] writes: Writes, #[case] name: &str) {
+        let present = AgentSandboxFound::Present { release: Some("1.0.3".to_owned()), controller: true };
+        let found = target(present, &[("cri-o", "1.36.3")]);
+        insta::assert_snapshot!(name, found.intentions("20260101-000000-1a2b", 20, &writes));
     }
 
     #[rstest]

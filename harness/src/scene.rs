@@ -160,6 +160,8 @@ pub(crate) struct Scene {
     pub(crate) secrets: BTreeMap<String, Timestamp>,
     /// Sandboxes by name.
     pub(crate) sandboxes: BTreeMap<String, SceneSandbox>,
+    /// Sandboxes that were asked for under a name that another one has.
+    pub(crate) namesakes: Vec<SceneSandbox>,
     /// Sandboxes that the driver refused to create: nothing of them will ever be seen.
     pub(crate) refused: BTreeSet<String>,
     /// The driver, once it answers.
@@ -172,6 +174,8 @@ pub(crate) struct Scene {
     pub(crate) watches: BTreeMap<String, Watching>,
     /// Volumes that steps made, by their names in the cluster.
     pub(crate) volumes: BTreeSet<String>,
+    /// Claims that the scenario made in its namespace.
+    pub(crate) claims: BTreeSet<String>,
     /// The definition of the Sandbox as it was before a step changed it.
     pub(crate) definition: Option<DynamicObject>,
     /// Sandboxes that a step wrote past the driver.
@@ -199,12 +203,14 @@ impl Scene {
             users: BTreeMap::new(),
             secrets: BTreeMap::new(),
             sandboxes: BTreeMap::new(),
+            namesakes: Vec::new(),
             refused: BTreeSet::new(),
             driver: None,
             deployed: None,
             settings: None,
             watches: BTreeMap::new(),
             volumes: BTreeSet::new(),
+            claims: BTreeSet::new(),
             definition: None,
             stored: BTreeSet::new(),
             changes: Changes::default(),
@@ -243,7 +249,11 @@ impl Scene {
         let id = id.map_or_else(|| stable_id(&self.identity, name), str::to_owned);
         let sandbox = SceneSandbox { id, name: name.to_owned() };
         // The first id of a name is the one that later steps mean by it.
-        self.sandboxes.entry(name.to_owned()).or_insert_with(|| sandbox.clone());
+        if self.sandboxes.contains_key(name) {
+            self.namesakes.push(sandbox.clone());
+        } else {
+            self.sandboxes.insert(name.to_owned(), sandbox.clone());
+        }
         sandbox
     }
 

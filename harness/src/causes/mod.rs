@@ -18,6 +18,8 @@ pub(crate) struct Seen {
     pub(crate) failed: Vec<FailedCheck>,
     /// The pods of the namespace.
     pub(crate) pods: Vec<Value>,
+    /// The Sandboxes that these pods are made from.
+    pub(crate) sandboxes: Vec<Value>,
     /// Its events, oldest first.
     pub(crate) events: Vec<SeenEvent>,
     /// The calls to the driver.

@@ -19,6 +19,7 @@ type Rule = (&'static str, fn(&Seen) -> Option<Found>);
 pub(super) const RULES: &[Rule] = &[
     // Before the pulls: many scenarios want one of their pods refused, which is then not what went wrong.
     ("image-volume-unsupported", image_volume_unsupported),
+    ("image-volume-dropped", image_volume_dropped),
     ("secret-missing", secret_missing),
     ("pull-unauthorized", pull_unauthorized),
     ("pull-failed", pull_failed),
@@ -75,6 +76,32 @@ fn image_volume_unsupported(seen: &Seen) -> Option<Found> {
     ];
     let event = seen.events.iter().find(|event| SAID.iter().any(|said| event.message.contains(said)))?;
     Some(("the node cannot mount an image volume".to_owned(), vec![of_event("kubelet", event)]))
+}
+
+/// The Sandbox asks for an image volume, and its pod has none: an API server without the gate drops the field in silence.
+fn image_volume_dropped(seen: &Seen) -> Option<Found> {
+    seen.pods.iter().find_map(|pod| {
+        let owner = pod.pointer("/metadata/ownerReferences/0/uid")?;
+        let sandbox = seen.sandboxes.iter().find(|sandbox| sandbox.pointer("/metadata/uid") == Some(owner))?;
+        let asked = image_volumes(sandbox.pointer("/spec/podTemplate/spec")?);
+        if asked.is_empty() || !image_volumes(pod.pointer("/spec")?).is_empty() {
+            return None;
+        }
+        let name =
+            |object: &Value| object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let mut chain = vec![
+            link("spec", Some(format!("Sandbox/{}", name(sandbox))), &format!("image volume {}", asked.join(", "))),
+            link("spec", Some(format!("Pod/{}", name(pod))), "no image volume"),
+        ];
+        chain.extend(seen.events.iter().find(|event| event.reason == "Failed").map(|event| of_event("kubelet", event)));
+        Some(("the API server dropped the image volume that the Sandbox asks for".to_owned(), chain))
+    })
+}
+
+/// The names of the volumes of a pod's specification that are images.
+fn image_volumes(spec: &Value) -> Vec<&str> {
+    let volumes = spec["volumes"].as_array().into_iter().flatten();
+    volumes.filter(|volume| volume["image"].is_object()).filter_map(|volume| volume["name"].as_str()).collect()
 }
 
 /// A container cannot start, or ended with a failure.
@@ -234,6 +261,14 @@ mod tests {
         )],
         pods: vec![refused()],
         requests: vec![request(401)],
+        ..Seen::default()
+    })]
+    #[case("image-volume-dropped", Seen {
+        pods: vec![json!({"metadata": {"ownerReferences": [{"uid": "1"}]}, "spec": {}})],
+        sandboxes: vec![json!({
+            "metadata": {"uid": "1"},
+            "spec": {"podTemplate": {"spec": {"volumes": [{"name": "bin", "image": {"reference": "x"}}]}}},
+        })],
         ..Seen::default()
     })]
     #[case("cannot-start", Seen {

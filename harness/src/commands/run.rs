@@ -48,7 +48,7 @@ pub(crate) async fn run(global: &GlobalArguments, arguments: RunArguments) -> Re
     let (plan, existing) = if choice.provider == Provider::Existing {
         let target = existing::find(&selection.existing).await?;
         let plan = Plan::for_existing(&selection, &pins, &suite, &target.survey)?;
-        target.agree(&run_id, plan.results(), &selection.existing).await?;
+        target.agree(&run_id, plan.results(), &subject, &selection.existing).await?;
         (plan, Some(target))
     } else {
         (Plan::make(&selection, &pins, &suite)?, None)

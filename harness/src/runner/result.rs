@@ -346,6 +346,7 @@ fn seen(scene: &Scene, judgement: &Judgement, error: Option<&StepError>, driver_
             .map(|check| FailedCheck { at: check.at.clone(), text: sentence(check) })
             .collect(),
         pods: scene.pods(state).iter().map(|pod| (**pod).clone()).collect(),
+        sandboxes: scene.sandbox_objects(state).iter().map(|sandbox| (**sandbox).clone()).collect(),
         events: scene.events(state),
         calls: scene.driver.as_ref().map(|driver| driver.calls().to_vec()).unwrap_or_default(),
         requests: requests.collect(),

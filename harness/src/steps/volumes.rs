@@ -49,6 +49,7 @@ pub(super) async fn volume(scene: &mut Scene, step: &VolumeStep) -> Result<Value
         .await
         .map_err(|error| StepError::environment(tried.clone(), error))?;
     if step.claim {
+        scene.claims.insert(step.name.clone());
         let claim = object::<PersistentVolumeClaim>(
             &tried,
             json!({
