@@ -7,6 +7,7 @@ mod record;
 mod suite;
 mod tally;
 mod tidy;
+mod verdicts;
 mod workspace;
 
 use std::process::ExitCode;
@@ -23,6 +24,8 @@ usage: cargo xtask TASK
   codegen               write the generated files again
   codegen --check       fail where a generated file is not what it should be
   check-record PATH     check the report of a smoke run
+  check-verdicts PATH RESULT=VERDICT...
+                        check that a report says so
   check-mutations PATH  check what `selftest mutations --json` printed
   check-kills PATH      check what `selftest kills --json` printed";
 
@@ -43,6 +46,7 @@ async fn run(arguments: &[String]) -> Result<Tally> {
         ["codegen"] => codegen::write(&workspace),
         ["codegen", "--check"] => codegen::check(&workspace),
         ["check-record", path] => record::check(&workspace, path.as_ref()),
+        ["check-verdicts", path, ref wanted @ ..] => verdicts::check(path.as_ref(), wanted),
         ["check-mutations", path] => mutations::check(&workspace, path.as_ref()),
         ["check-kills", path] => kills::check(path.as_ref()),
         _ => bail!("{USAGE}"),
