@@ -5,13 +5,13 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, api::DeleteParams};
 
-use crate::{events::Event, scene::Scene};
+use crate::{runner::leftovers::Leftover, scene::Scene};
 
 /// How long its sandboxes may take to be gone.
 const DEADLINE: Duration = Duration::from_mins(1);
 
-/// Removes the scenario's sandboxes through the driver, and its secrets. What stays is told: the next scenario sees it.
-pub(crate) async fn clear(scene: &mut Scene) {
+/// Removes the scenario's sandboxes through the driver, and its secrets. Returns what stays: the next scenario sees it.
+pub(crate) async fn clear(scene: &mut Scene) -> Vec<Leftover> {
     let stage = scene.stage.clone();
     let sandboxes: Vec<_> = scene.sandboxes.values().cloned().collect();
     if let Some(driver) = &mut scene.driver {
@@ -24,15 +24,19 @@ pub(crate) async fn clear(scene: &mut Scene) {
         scene.sandboxes.keys().filter(there).cloned().collect::<Vec<_>>()
     };
     let gone = stage.state.wait(DEADLINE, |_| left(scene).is_empty().then_some(())).await;
+    let mut stays = Vec::new();
     if gone.found.is_none() {
-        let text = format!("{}: sandboxes stay in {}: {}", scene.key, scene.namespace, left(scene).join(", "));
-        stage.events.emit(Event::Warning { text });
+        let seconds = DEADLINE.as_secs();
+        stays.extend(left(scene).into_iter().map(|name| {
+            let text = format!("it is still there {seconds} s after the driver was told to delete it");
+            Leftover::new(format!("Sandbox {}/{name}", scene.namespace), text)
+        }));
     }
     let secrets: Api<Secret> = Api::namespaced(stage.client.clone(), &scene.namespace);
     for name in scene.secrets.keys() {
         if let Err(error) = secrets.delete(name, &DeleteParams::default()).await {
-            let text = format!("{}: the secret {name} stays in {}: {error}", scene.key, scene.namespace);
-            stage.events.emit(Event::Warning { text });
+            stays.push(Leftover::new(format!("Secret {}/{name}", scene.namespace), error.to_string()));
         }
     }
+    stays
 }
