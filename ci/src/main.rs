@@ -2,6 +2,7 @@
 
 mod codegen;
 mod kills;
+mod leftover;
 mod mutations;
 mod record;
 mod suite;
@@ -23,6 +24,7 @@ usage: cargo xtask TASK
   codegen               write the generated files again
   codegen --check       fail where a generated file is not what it should be
   check-record PATH     check the report of a smoke run
+  check-leftover PATH   check the report of a run of ci/leftover, whose chart leaves something
   check-mutations PATH  check what `selftest mutations --json` printed
   check-kills PATH      check what `selftest kills --json` printed";
 
@@ -44,6 +46,7 @@ async fn run(arguments: &[String]) -> Result<Tally> {
         ["codegen", "--check"] => codegen::check(&workspace),
         ["check-record", path] => record::check(&workspace, path.as_ref()),
         ["check-mutations", path] => mutations::check(&workspace, path.as_ref()),
+        ["check-leftover", path] => leftover::check(path.as_ref()),
         ["check-kills", path] => kills::check(path.as_ref()),
         _ => bail!("{USAGE}"),
     }
