@@ -11,6 +11,9 @@ use crate::suite;
 use crate::tally::Tally;
 use crate::workspace::Workspace;
 
+/// Where each scenario has a page.
+const PAGES: &str = "docs/scenarios";
+
 /// A file and what it should hold.
 struct Generated {
     path: Utf8PathBuf,
@@ -20,7 +23,12 @@ struct Generated {
 /// Writes every generated file that is not what it should be.
 pub(crate) fn write(workspace: &Workspace) -> Result<Tally> {
     let mut tally = Tally::default();
-    for file in generated(workspace)? {
+    let generated = generated(workspace)?;
+    for orphan in orphans(workspace, &generated)? {
+        fs_err::remove_file(workspace.path(&orphan))?;
+        tally.add(format!("{orphan} removed"), Vec::new());
+    }
+    for file in generated {
         let path = workspace.path(&file.path);
         let changed = current(workspace, &file) != file.text;
         if changed {
@@ -37,7 +45,16 @@ pub(crate) fn write(workspace: &Workspace) -> Result<Tally> {
 /// Finds every generated file that is not what it should be.
 pub(crate) fn check(workspace: &Workspace) -> Result<Tally> {
     let mut tally = Tally::default();
-    for file in generated(workspace)? {
+    let generated = generated(workspace)?;
+    let orphans = orphans(workspace, &generated)?;
+    tally.add(
+        format!("{PAGES} has the pages of the suite's scenarios and no others"),
+        orphans
+            .iter()
+            .map(|path| format!("{path}: there is no such scenario; `cargo xtask codegen` removes it"))
+            .collect(),
+    );
+    for file in generated {
         let found = current(workspace, &file);
         tally.expect(format!("{} is what it is generated from", file.path), found == file.text, || {
             let line = found.lines().zip(file.text.lines()).take_while(|(is, should)| is == should).count() + 1;
@@ -53,7 +70,7 @@ fn generated(workspace: &Workspace) -> Result<Vec<Generated>> {
     let authors = fs_err::read_to_string(workspace.path("docs/driver-authors.md"))?;
     let scenarios = suite::load(workspace)?;
     let file = |path: &str, text: String| Generated { path: path.into(), text };
-    Ok(vec![
+    Ok([
         file("reports/schema/report.v1.json", json(&sandproof_reports::schema())?),
         file("scenarios/schema/scenario.v1.json", schema::text(&schema::scenario())),
         file("scenarios/schema/expectations.v1.json", schema::text(&schema::expectations())),
@@ -65,7 +82,28 @@ fn generated(workspace: &Workspace) -> Result<Vec<Generated>> {
         ),
         file("docs/faults.md", tables::faults(sandproof_protocol::faults::FAULTS, &scenarios.scenarios)),
         file("docs/scenarios.md", tables::scenarios(&scenarios.scenarios)),
-    ])
+    ]
+    .into_iter()
+    .chain(scenarios.scenarios.iter().map(|scenario| {
+        file(&format!("{PAGES}/{}.md", scenario.id), tables::scenario(scenario, sandproof_protocol::faults::FAULTS))
+    }))
+    .collect())
+}
+
+/// Pages of scenarios that there are no more.
+fn orphans(workspace: &Workspace, generated: &[Generated]) -> Result<Vec<Utf8PathBuf>> {
+    let directory = workspace.path(PAGES);
+    if !directory.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut orphans = Vec::new();
+    for entry in directory.read_dir_utf8()? {
+        let path = Utf8PathBuf::from(PAGES).join(entry?.file_name());
+        if generated.iter().all(|file| file.path != path) {
+            orphans.push(path);
+        }
+    }
+    Ok(orphans)
 }
 
 fn json(value: &impl Serialize) -> Result<String> {

@@ -2,6 +2,7 @@
 
 mod codegen;
 mod kills;
+mod leftover;
 mod mutations;
 mod record;
 mod suite;
@@ -26,6 +27,7 @@ usage: cargo xtask TASK
   check-record PATH     check the report of a smoke run
   check-verdicts PATH RESULT=VERDICT...
                         check that a report says so
+  check-leftover PATH   check the report of a run of ci/leftover, whose chart leaves something
   check-mutations PATH  check what `selftest mutations --json` printed
   check-kills PATH      check what `selftest kills --json` printed";
 
@@ -48,6 +50,7 @@ async fn run(arguments: &[String]) -> Result<Tally> {
         ["check-record", path] => record::check(&workspace, path.as_ref()),
         ["check-verdicts", path, ref wanted @ ..] => verdicts::check(path.as_ref(), wanted),
         ["check-mutations", path] => mutations::check(&workspace, path.as_ref()),
+        ["check-leftover", path] => leftover::check(path.as_ref()),
         ["check-kills", path] => kills::check(path.as_ref()),
         _ => bail!("{USAGE}"),
     }

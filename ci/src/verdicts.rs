@@ -57,7 +57,11 @@ mod tests {
 
     #[rstest]
     #[case("SL-05=unsupported-silent", "SL-05", Verdict::UnsupportedSilent)]
-    #[case("PS-02[givenAs=strings,registry=secure]=skipped", "PS-02[givenAs=strings,registry=secure]", Verdict::Skipped)]
+    #[case(
+        "PS-02[givenAs=strings,registry=secure]=skipped",
+        "PS-02[givenAs=strings,registry=secure]",
+        Verdict::Skipped
+    )]
     fn a_result_and_its_verdict(#[case] text: &str, #[case] key: &str, #[case] verdict: Verdict) {
         assert_eq!(parse(text).unwrap(), Wanted { key: key.to_owned(), verdict });
     }

@@ -4,6 +4,7 @@ mod driver;
 mod group;
 mod matrix;
 mod providers;
+mod suite;
 
 use std::{collections::BTreeMap, process::Stdio, time::Instant};
 
@@ -48,6 +49,7 @@ pub(crate) async fn bench(global: &GlobalArguments, arguments: &BenchArguments) 
         Some(BenchCommand::Matrix(arguments)) => return matrix::matrix(global, arguments).await,
         Some(BenchCommand::Providers(arguments)) => return providers::providers(global, arguments).await,
         Some(BenchCommand::Driver(arguments)) => return driver::driver(global, arguments).await,
+        Some(BenchCommand::Suite(arguments)) => return suite::suite(global, arguments).await,
         None => {}
     }
     let paths = Paths::find()?;

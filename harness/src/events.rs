@@ -8,12 +8,14 @@ use sandproof_reports::Verdict;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
+use crate::runner::spent::Spent;
+
 /// One thing that happened.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "event")]
 pub(crate) enum Event {
     /// The run begins.
-    RunStarted { run: String, profile: String, cells: Vec<String>, results: usize },
+    RunStarted { run: String, profile: String, cells: Vec<String>, results: usize, seed: u32 },
     /// How many cells run at once, and why; `clusters` may exist, with those that are being deleted.
     CellsAtOnce { cells: usize, at_once: usize, clusters: usize, reason: String },
     /// Debian packages that the host lacks are being installed.
@@ -42,8 +44,18 @@ pub(crate) enum Event {
     ScenarioStarted { cell: String, scenario: String, title: String },
     /// A step of a scenario begins.
     StepStarted { cell: String, scenario: String, step: String },
-    /// A scenario has its verdict.
-    ScenarioFinished { cell: String, scenario: String, verdict: Verdict, expected: bool, seconds: f64, summary: String },
+    /// A scenario has its verdict; `spent` is where its seconds went.
+    ScenarioFinished {
+        cell: String,
+        scenario: String,
+        verdict: Verdict,
+        expected: bool,
+        seconds: f64,
+        spent: Spent,
+        summary: String,
+    },
+    /// Something of a result that had its verdict did not go: the result is red for that.
+    LeftBehind { cell: String, scenario: String, objects: Vec<String> },
     /// A program of a cluster ended while it was needed.
     ComponentDied { cell: String, component: String, log: Vec<String> },
     /// A signal asks the run to end.

@@ -32,6 +32,11 @@ impl Place {
         }
     }
 
+    /// Whether the cluster is somebody else's.
+    pub(crate) fn is_guest(&self) -> bool {
+        !self.prefix.is_empty()
+    }
+
     /// The name of a namespace.
     pub(crate) fn namespace(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)

@@ -15,6 +15,7 @@ pub(crate) fn run() -> Run {
         argv: ["sandproof", "run", "--profile", "pr"].map(str::to_owned).into(),
         harness: Harness { version: "0.1.0".to_owned(), commit: Some("0123abc".to_owned()) },
         subject: None,
+        seed: None,
     }
 }
 

@@ -26,8 +26,8 @@ pub mod text;
 pub use exit::ExitCode;
 pub use files::{ReadError, WriteError, Written};
 pub use record::{
-    Adaptation, Axes, CaseResult, Cause, Cell, ChainLink, Harness, Observed, ObservedSubject, Params, Phase, Record,
-    Run, SCHEMA, Subject, Summary, result_key,
+    Adaptation, AgentSandboxParts, Axes, CaseResult, Cause, Cell, ChainLink, Harness, Observed, ObservedSubject,
+    Params, Phase, Record, Run, SCHEMA, Subject, Summary, result_key,
 };
 pub use schema::schema;
 pub use verdict::{UnknownVerdict, Verdict};

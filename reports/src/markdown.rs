@@ -20,9 +20,10 @@ pub fn render(record: &Record) -> String {
     let took = record.run.finished_at.duration_since(record.run.started_at).as_secs_f64();
     let _ = writeln!(
         page,
-        "Profile {}, run {}, started {}, took {}, exit code {}.\n",
+        "Profile {}, run {}{}, started {}, took {}, exit code {}.\n",
         code(&record.run.profile),
         code(&record.run.id),
+        record.run.seed.map(|seed| format!(", seed {seed}")).unwrap_or_default(),
         record.run.started_at,
         text::duration(took),
         record.exit_code.code(),

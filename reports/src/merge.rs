@@ -123,6 +123,8 @@ pub fn merge(records: &[Record]) -> Result<Merged, MergeError> {
         }
         run.started_at = run.started_at.min(other.run.started_at);
         run.finished_at = run.finished_at.max(other.run.finished_at);
+        // One seed orders one run: shards of several have none in common.
+        run.seed = run.seed.filter(|seed| other.run.seed == Some(*seed));
         joined.add(&other.cells, &mut conflicts);
     }
     let interrupted = records.iter().any(Record::was_interrupted);
@@ -276,6 +278,17 @@ mod tests {
                 "cell a has different axes in two shards",
             ],
         );
+    }
+
+    #[test]
+    fn shards_have_a_seed_where_all_have_the_same() {
+        let seeded = |cell: &str, seed: Option<u32>| {
+            let mut shard = shard(cell, &[("S-1", Verdict::Pass)]);
+            shard.run.seed = seed;
+            shard
+        };
+        let merged = |other| merge(&[seeded("a", Some(7)), seeded("b", other)]).unwrap().record.run.seed;
+        assert_eq!([merged(Some(7)), merged(Some(8)), merged(None)], [Some(7), None, None]);
     }
 
     #[test]

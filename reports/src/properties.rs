@@ -7,8 +7,8 @@ use quick_junit::Report;
 use crate::matrix::Matrix;
 use crate::terminal::TerminalOptions;
 use crate::{
-    Adaptation, Axes, CaseResult, Cause, Cell, ChainLink, Harness, Observed, Phase, Record, Run, Subject, Verdict,
-    diff, html, junit, markdown, merge, terminal,
+    Adaptation, AgentSandboxParts, Axes, CaseResult, Cause, Cell, ChainLink, Harness, Observed, Phase, Record, Run,
+    Subject, Verdict, diff, html, junit, markdown, merge, terminal,
 };
 
 /// Any characters, control characters and markup more often than chance would have it.
@@ -54,12 +54,23 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn parts()(
+        release in proptest::option::of(text()),
+        served in vec(text(), 0..3),
+        conversion in proptest::option::of(any::<bool>()),
+    ) -> AgentSandboxParts {
+        AgentSandboxParts { release, served, conversion }
+    }
+}
+
+prop_compose! {
     fn cell()(
         id in text(),
         name in text(),
         kubernetes in text(),
         gates in btree_map(text(), any::<bool>(), 0..3),
         kubelet in proptest::option::of(text()),
+        parts in proptest::option::of(parts()),
         adaptations in vec((text(), text()), 0..2),
         phases in vec((text(), seconds()), 0..3),
         leftovers in vec(text(), 0..2),
@@ -68,7 +79,7 @@ prop_compose! {
         let axes = Axes { kubernetes, gates: gates.clone(), ..Axes::default() };
         let adaptations = adaptations.into_iter().map(|(name, reason)| Adaptation { name, reason }).collect();
         let phases = phases.into_iter().map(|(name, seconds)| Phase { name, seconds }).collect();
-        let observed = Observed { kubelet, gates, adaptations, ..Observed::default() };
+        let observed = Observed { kubelet, agent_sandbox_parts: parts, gates, adaptations, ..Observed::default() };
         Cell { id, name, axes, observed, phases, leftovers, results }
     }
 }
@@ -89,6 +100,7 @@ prop_compose! {
         took in 0..10_000_000_000_i64,
         cells in vec(cell(), 0..4),
         subject in proptest::option::of(subject()),
+        seed in proptest::option::of(any::<u32>()),
         interrupted in any::<bool>(),
     ) -> Record {
         let at = |microsecond| jiff::Timestamp::from_microsecond(microsecond).unwrap();
@@ -100,6 +112,7 @@ prop_compose! {
             argv,
             harness: Harness { version: "0.1.0".to_owned(), commit },
             subject,
+            seed,
         };
         Record::new(run, cells, interrupted)
     }

@@ -3,6 +3,7 @@
 //! Changing a field here changes a format that other tools read.
 //! A change that an existing reader cannot take needs a new [`SCHEMA`] string and a new file in `schema/`.
 
+mod observed;
 mod subject;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use self::observed::{Adaptation, AgentSandboxParts, Observed};
 pub use self::subject::{ObservedSubject, Subject};
 use crate::{ExitCode, Verdict};
 
@@ -57,6 +59,10 @@ pub struct Run {
     /// The driver under test; absent in records of harnesses that knew one subject only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Subject>,
+    /// What the order was drawn from in which results that ran side by side began; absent in records of harnesses that
+    /// began them in the order of the suite, and where merged shards had several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u32>,
 }
 
 /// The harness that made a run.
@@ -114,49 +120,6 @@ pub struct Axes {
     /// Why the versions are outside of what their projects support together; absent where they are inside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skew: Option<String>,
-}
-
-/// What was reached. A field that could not be read is `null`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Observed {
-    /// The version the API server reports.
-    #[serde(default)]
-    pub apiserver: Option<String>,
-    /// The version the kubelet reports.
-    #[serde(default)]
-    pub kubelet: Option<String>,
-    /// The runtime and its version, as the node reports them, such as `cri-o://1.36.0`.
-    #[serde(default)]
-    pub runtime: Option<String>,
-    /// The release of Agent Sandbox that runs.
-    #[serde(default)]
-    pub agent_sandbox: Option<String>,
-    /// The feature gates that both the API server's and the kubelet's metrics report as on.
-    #[serde(default)]
-    pub gates: BTreeMap<String, bool>,
-    /// The feature gates that the kubelet's metrics report otherwise, or that only the kubelet has.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub kubelet_gates: BTreeMap<String, bool>,
-    /// What was found by trying: each capability and how it went, such as `imageVolume` and `works`.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub capabilities: BTreeMap<String, String>,
-    /// Where the cluster differs from a usual one because of the host.
-    #[serde(default)]
-    pub adaptations: Vec<Adaptation>,
-    /// What the subject said of itself; absent where none answered.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub subject: Option<ObservedSubject>,
-}
-
-/// One way in which a cluster differs from a usual one because of the host it runs on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Adaptation {
-    /// What was changed.
-    pub name: String,
-    /// Why the host needs it.
-    pub reason: String,
 }
 
 /// How long one phase of a cell took.
@@ -424,13 +387,6 @@ impl Phase {
     }
 }
 
-impl Adaptation {
-    /// An adaptation with its reason.
-    pub fn new(name: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self { name: name.into(), reason: reason.into() }
-    }
-}
-
 impl Axes {
     /// The axes as pairs of name and value, in the order in which people read them; a gate as `on` or `off`.
     pub fn pairs(&self) -> Vec<(String, String)> {
@@ -462,34 +418,6 @@ impl fmt::Display for Subject {
             [fault] => write!(formatter, ", fault {fault}"),
             faults => write!(formatter, ", faults {}", faults.join(" ")),
         }
-    }
-}
-
-impl Observed {
-    /// What was observed as pairs of name and value; what could not be read is left out.
-    pub fn pairs(&self) -> Vec<(String, String)> {
-        let mut pairs: Vec<(String, String)> = [
-            ("apiserver", &self.apiserver),
-            ("kubelet", &self.kubelet),
-            ("runtime", &self.runtime),
-            ("agentSandbox", &self.agent_sandbox),
-        ]
-        .into_iter()
-        .filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)))
-        .collect();
-        pairs.extend(gate_pairs("gates", &self.gates));
-        pairs.extend(gate_pairs("kubeletGates", &self.kubelet_gates));
-        pairs.extend(self.capabilities.iter().map(|(name, found)| (format!("capabilities.{name}"), found.clone())));
-        pairs.extend(
-            self.adaptations
-                .iter()
-                .map(|adaptation| (format!("adaptation.{}", adaptation.name), adaptation.reason.clone())),
-        );
-        if let Some(subject) = &self.subject {
-            pairs.push(("subject".to_owned(), format!("{} {}", subject.name, subject.version)));
-            pairs.extend(subject.newer.iter().map(|newer| ("subject.newer".to_owned(), newer.clone())));
-        }
-        pairs
     }
 }
 

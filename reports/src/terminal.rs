@@ -51,7 +51,8 @@ pub fn render(record: &Record, options: TerminalOptions) -> String {
     declared(&mut page, record);
     phases(&mut page, record);
     leftovers(&mut page, record, options);
-    let _ = writeln!(page, "\n{}", record.summary());
+    let seed = record.run.seed.map(|seed| format!(" (seed {seed})")).unwrap_or_default();
+    let _ = writeln!(page, "\n{}{seed}", record.summary());
     let style = if record.exit_code == ExitCode::CONFORMANT { Style::new().green() } else { Style::new().red() };
     let _ = writeln!(page, "exit code {}", paint(&record.exit_code.to_string(), style, options));
     page
@@ -273,6 +274,14 @@ mod tests {
         insta::assert_snapshot!(
             render(&fixture::record(), TerminalOptions { color: true, width: 120 }).replace('\u{1b}', "<ESC>")
         );
+    }
+
+    #[test]
+    fn the_seed_is_in_the_line_of_the_summary() {
+        let mut run = fixture::run();
+        run.seed = Some(7);
+        let page = render(&Record::new(run, Vec::new(), false), TerminalOptions::default());
+        assert!(page.contains("\n0 results (seed 7)\n"), "{page}");
     }
 
     #[test]

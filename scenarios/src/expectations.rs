@@ -2,9 +2,10 @@
 //!
 //! A row says for which scenarios and under which condition on the probed facts a verdict is expected, and why,
 //! where it is tracked and until when it holds.
-//! The first row that fits wins; an expired row excuses nothing.
+//! The first row that fits wins; what an expired one does is told by [`Expiry`].
 
 mod condition;
+mod dead;
 mod proposal;
 mod suitability;
 
@@ -20,6 +21,8 @@ use crate::language::{Parameters, ScenarioInstance};
 use crate::source::Document;
 use crate::suite::Suite;
 use crate::suite_error::{SuiteError, SuiteErrors};
+
+pub use dead::DeadRow;
 pub use proposal::{Proposal, Seen, propose};
 
 /// The rows of an expectations file, as of a date.
@@ -27,6 +30,17 @@ pub use proposal::{Proposal, Seen, propose};
 pub struct Expectations {
     rows: Vec<Row>,
     as_of: Date,
+    expiry: Expiry,
+}
+
+/// What becomes of a row whose last day is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Expiry {
+    /// It goes on excusing, and whoever runs the suite is to warn of it: nobody's change gets red by the date alone.
+    #[default]
+    Warns,
+    /// It excuses nothing any more.
+    Counts,
 }
 
 /// One row of an expectations file, as it is written.
@@ -59,6 +73,17 @@ pub struct Expectation {
 struct Row {
     expectation: Expectation,
     when: Option<Expression>,
+    place: Place,
+}
+
+/// Where a row is written.
+#[derive(Debug, Clone)]
+struct Place(SuiteError);
+
+impl PartialEq for Place {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.is_same(&other.0)
+    }
 }
 
 /// The file: `expectations:` with its rows.
@@ -74,7 +99,7 @@ pub struct ExpectationsFile {
 impl Expectations {
     /// No row at all: everything should pass.
     pub fn none() -> Self {
-        Self { rows: Vec::new(), as_of: Date::MAX }
+        Self { rows: Vec::new(), as_of: Date::MAX, expiry: Expiry::default() }
     }
 
     /// Reads the file of a suite's expectations and judges expiry by the current date.
@@ -128,16 +153,28 @@ impl Expectations {
                     None
                 }
             };
-            rows.push(Row { expectation, when });
+            let place = Place(document.error("this row", &at("scenario")));
+            rows.push(Row { expectation, when, place });
         }
-        if errors.is_empty() { Ok(Self { rows, as_of }) } else { Err(errors) }
+        if errors.is_empty() { Ok(Self { rows, as_of, expiry: Expiry::default() }) } else { Err(errors) }
     }
 
-    /// These rows, behind those of `first`, which win.
+    /// The same rows, with what becomes of them when their last day is over.
     #[must_use]
-    pub fn behind(mut self, first: &Self) -> Self {
-        self.rows.splice(0..0, first.rows.iter().cloned());
+    pub fn with_expiry(mut self, expiry: Expiry) -> Self {
+        self.expiry = expiry;
         self
+    }
+
+    /// These rows, behind those of the profile of the subject `subject`, which win.
+    /// A row of the profile and one of these that could both be meant for a result of that subject are a fault.
+    pub fn behind(mut self, first: &Self, suite: &Suite, subject: &str) -> Result<Self, SuiteErrors> {
+        let errors = suitability::rivals_of_profile(first, &self, suite, subject);
+        if !errors.is_empty() {
+            return Err(errors.into());
+        }
+        self.rows.splice(0..0, first.rows.iter().cloned());
+        Ok(self)
     }
 
     /// The rows, in order.
@@ -160,9 +197,9 @@ impl Expectations {
             .map(|row| &row.expectation)
     }
 
-    /// The row that keeps an instance from being run: the first that fits, if it expects `skipped` and has not expired.
+    /// The row that keeps an instance from being run: the first that fits, if it expects `skipped` and still excuses.
     pub fn skip(&self, instance: &ScenarioInstance, facts: &Facts) -> Option<&Expectation> {
-        self.find(instance, facts).filter(|row| row.verdict == Verdict::Skipped && !self.is_expired(row))
+        self.find(instance, facts).filter(|row| row.verdict == Verdict::Skipped && !self.is_over(row))
     }
 
     /// Whether a row's last day is over.
@@ -170,16 +207,24 @@ impl Expectations {
         expectation.expires.is_some_and(|last_day| last_day < self.as_of)
     }
 
-    /// The rows that fit no instance of `suite` on any of the clusters with these facts, with their numbers from 1:
-    /// nothing that was run needs them.
-    pub fn unused(&self, suite: &Suite, clusters: &[Facts]) -> Vec<(usize, &Expectation)> {
-        let used = |row: &Row| {
-            suite.instances().any(|instance| {
-                clusters.iter().any(|facts| self.find(instance, facts).is_some_and(|found| *found == row.expectation))
-            })
-        };
-        let unused = self.rows.iter().enumerate().filter(|(_, row)| !used(row));
-        unused.map(|(position, row)| (position + 1, &row.expectation)).collect()
+    /// Whether a row excuses nothing any more: its last day is over, and that counts.
+    pub fn is_over(&self, expectation: &Expectation) -> bool {
+        self.expiry == Expiry::Counts && self.is_expired(expectation)
+    }
+
+    /// The rows whose last day is over and that some result on these clusters still relies on, with their places.
+    pub fn relied_on_though_expired(&self, suite: &Suite, clusters: &[Facts]) -> Vec<(String, &Expectation)> {
+        let expired = self.rows.iter().filter(|row| self.is_expired(&row.expectation));
+        expired
+            .filter(|row| self.is_used(row, suite, clusters))
+            .map(|row| (row.place.text(), &row.expectation))
+            .collect()
+    }
+
+    fn is_used(&self, row: &Row, suite: &Suite, clusters: &[Facts]) -> bool {
+        suite.instances().any(|instance| {
+            clusters.iter().any(|facts| self.find(instance, facts).is_some_and(|found| *found == row.expectation))
+        })
     }
 }
 
@@ -188,6 +233,16 @@ impl Expectation {
     fn names(&self, instance: &ScenarioInstance) -> bool {
         fits(&self.scenario, &instance.id)
             && self.params.iter().all(|(name, value)| instance.parameters.get(name) == Some(value))
+    }
+}
+
+impl Place {
+    /// `FILE:LINE`.
+    fn text(&self) -> String {
+        match self.0.position() {
+            Some((line, _)) => format!("{}:{line}", self.0.file()),
+            None => self.0.file().to_string(),
+        }
     }
 }
 

@@ -78,7 +78,7 @@ pub struct AppliedExpectation {
     pub issue: Option<String>,
     /// Its last day, as `YYYY-MM-DD`.
     pub expires: Option<String>,
-    /// Whether its last day is over; then it excuses nothing.
+    /// Whether its last day is over.
     pub expired: bool,
 }
 
@@ -92,7 +92,7 @@ pub fn judge(
 ) -> Judgement {
     let found = judge_observations(instance, observations, facts, attempts);
     match expectations.find(instance, facts) {
-        Some(row) if row.verdict != Verdict::Pass => apply(found, row, expectations.is_expired(row)),
+        Some(row) if row.verdict != Verdict::Pass => apply(found, row, expectations),
         _ => found,
     }
 }
@@ -109,8 +109,31 @@ pub fn judge_beforehand(instance: &ScenarioInstance, facts: &Facts, expectations
             let summary = format!("{} (it applies where {})", condition.reason, condition.when);
             Some(Judgement { expected: true, ..Judgement::new(Verdict::Skipped, summary) })
         }
-        _ => expectations.skip(instance, facts).map(Judgement::skipped),
+        _ => expectations.skip(instance, facts).map(|row| {
+            let mut judgement = Judgement::skipped(row);
+            if let Some(applied) = &mut judgement.expectation {
+                applied.expired = expectations.is_expired(row);
+            }
+            judgement
+        }),
     }
+}
+
+/// What becomes of a verdict when something of the result is still in the cluster after its clean-up; `leftovers` name it.
+/// None where the verdict stays: nothing was left, the promise was not kept anyway, or nothing can be said.
+/// No expectation excuses a leftover.
+pub fn judge_leftovers(verdict: Verdict, leftovers: &[String]) -> Option<Judgement> {
+    let stays = match verdict {
+        Verdict::Fail | Verdict::Error | Verdict::NotRun | Verdict::Skipped => true,
+        Verdict::Pass
+        | Verdict::Unsupported
+        | Verdict::KnownGap
+        | Verdict::Flaky
+        | Verdict::UnexpectedPass
+        | Verdict::UnsupportedSilent => false,
+    };
+    (!stays && !leftovers.is_empty())
+        .then(|| Judgement::new(Verdict::Fail, format!("left behind: {}", leftovers.join(", "))))
 }
 
 /// The judgement without any expectation.
@@ -168,16 +191,17 @@ fn applies(when: &str, instance: &ScenarioInstance, facts: &Facts) -> bool {
 }
 
 /// What becomes of a judgement when a row does not expect a pass.
-fn apply(found: Judgement, row: &Expectation, expired: bool) -> Judgement {
+fn apply(found: Judgement, row: &Expectation, expectations: &Expectations) -> Judgement {
     let applied = AppliedExpectation {
         verdict: row.verdict,
         reason: row.reason.clone(),
         issue: row.issue.clone(),
         expires: row.expires.map(|date| date.to_string()),
-        expired,
+        expired: expectations.is_expired(row),
     };
     let expectation = Some(applied);
-    if expired {
+    // A row that is over excuses nothing, but that it is out of date shows where it never was needed either.
+    if expectations.is_over(row) && found.verdict != Verdict::Pass {
         let summary = match (found.expected, row.expires) {
             (false, Some(date)) => format!("{} (the expectation that excused it ended on {date})", found.summary),
             _ => found.summary,

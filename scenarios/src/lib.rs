@@ -6,9 +6,11 @@
 pub mod expression;
 pub mod path;
 pub mod schema;
+pub mod time_limits;
 pub mod yaml;
 
 mod expectations;
+mod explain;
 mod facts;
 mod judge;
 mod language;
@@ -24,10 +26,13 @@ mod suite_error;
 #[cfg(test)]
 mod tests;
 
-pub use expectations::{Expectation, Expectations, ExpectationsFile, Proposal, Seen, propose};
+pub use expectations::{DeadRow, Expectation, Expectations, ExpectationsFile, Expiry, Proposal, Seen, propose};
+pub use explain::{Explanation, Form, Part, Sentence};
 pub use expression::{Expression, ExpressionError};
 pub use facts::Facts;
-pub use judge::{AppliedExpectation, FailedCheck, Judgement, Observations, StepError, judge, judge_beforehand};
+pub use judge::{
+    AppliedExpectation, FailedCheck, Judgement, Observations, StepError, judge, judge_beforehand, judge_leftovers,
+};
 pub use language::*;
 pub use sandproof_reports::Verdict;
 pub use subject_profile::{

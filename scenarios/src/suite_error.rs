@@ -49,6 +49,11 @@ impl SuiteError {
         self
     }
 
+    /// Another fault at the same place.
+    pub(crate) fn saying(&self, message: impl Into<String>) -> Self {
+        Self { message: message.into(), help: None, related: Vec::new(), ..self.clone() }
+    }
+
     pub(crate) fn with_help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self

@@ -1,6 +1,7 @@
 mod diagnostics;
 mod judgements;
 mod proposals;
+mod rows;
 mod schemas;
 mod suite;
 

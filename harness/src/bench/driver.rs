@@ -26,16 +26,16 @@ use tonic::transport::Channel;
 use self::costs::Costs;
 use super::{Measurements, host_json};
 use crate::{
-    cli::{BenchDriverArguments, GlobalArguments, Keep, Profile, SelectionArguments},
+    cli::{BenchDriverArguments, GlobalArguments, Profile, SelectionArguments},
     commands::suite,
     events::{Event, Events},
     failure::Failure,
-    interrupt,
     paths::Paths,
     plan::{self, Plan, PlannedCell},
     runner::{
-        equip::{self, Equipped},
-        run::{self, RunSettings},
+        equip::Equipped,
+        one_cell::{with_cell, with_events},
+        run::RunSettings,
     },
     scene::{Scene, Stage},
     sinks::Progress,
@@ -68,27 +68,12 @@ pub(super) async fn driver(global: &GlobalArguments, arguments: &BenchDriverArgu
     let Some(planned) = plan.cells.first() else {
         return Err(Failure::NothingSelected { message: "no cell is selected".to_owned(), hint: None });
     };
-    let run_id = run::new_run_id();
-    let settings = RunSettings {
-        out: paths.state.join("runs").join(&run_id),
-        run_id,
-        paths,
-        sources: global.sources.clone(),
-        keep: Keep::Never,
-        cells: None,
-        jobs: None,
-        retries: 0,
-        subject,
-        install: true,
-        existing: None,
-    };
-    let (events, pump) = Events::start(vec![Box::new(Progress::new(global.verbose))]);
-    let cancelled = CancellationToken::new();
-    let listening = interrupt::listen(cancelled.clone(), events.clone())?;
-    let outcome = on_a_cluster(&settings, planned, arguments, &events, &cancelled).await;
-    listening.abort();
-    drop(events);
-    pump.drain().await;
+    let out = paths.state.join("runs");
+    let settings = RunSettings::of_one_cell(paths, global.sources.clone(), out, subject);
+    let outcome = with_events(vec![Box::new(Progress::new(global.verbose))], async |events, cancelled| {
+        on_a_cluster(&settings, planned, arguments, events, cancelled).await
+    })
+    .await;
     let (measurements, said) = outcome?;
     terminal::json(&json!({
         "host": host_json(&host),
@@ -98,7 +83,7 @@ pub(super) async fn driver(global: &GlobalArguments, arguments: &BenchDriverArgu
     Ok(ExitCode::CONFORMANT)
 }
 
-/// Creates the cluster, measures on it, and deletes it whatever came of that.
+/// Measures on a cluster of its own.
 async fn on_a_cluster(
     settings: &RunSettings,
     planned: &PlannedCell,
@@ -106,33 +91,21 @@ async fn on_a_cluster(
     events: &Events,
     cancelled: &CancellationToken,
 ) -> Result<(Measurements, Value), Failure> {
-    let foundation = run::lay(settings, planned, events, cancelled).await?;
+    let name = format!("bench-{}", settings.short_id());
     // Nothing is judged here.
-    let expectations = Arc::new(Expectations::none());
-    let context = run::context(settings, &foundation, expectations, events, cancelled)?;
-    let name = format!("bench-{}", settings.run_id.rsplit('-').next().unwrap_or_default());
-    let outcome = match equip::equip(&context, planned, &name, &mut Vec::new()).await {
-        Ok(equipped) => {
-            let measured = tokio::select! {
-                measured = measure(&equipped, arguments, events) => measured,
-                () = cancelled.cancelled() => Err(Failure::Interrupted { during: "measuring".to_owned() }),
-            };
-            let said = json!({
-                "subject": settings.subject.record(),
-                "said": equipped.bench.stage.subject.said(),
-                "cell": planned.id,
-            });
-            equipped.cluster.delete().await;
-            measured.map(|measurements| (measurements, said))
-        }
-        Err(failure) => {
-            let _ = sandproof_clusters::ledger::down(&settings.paths.state, &name).await;
-            Err(failure)
-        }
-    };
-    drop(context);
-    foundation.remove().await;
-    outcome
+    with_cell(settings, planned, &name, Expectations::none(), (events, cancelled), async |_, equipped| {
+        let measured = tokio::select! {
+            measured = measure(equipped, arguments, events) => measured,
+            () = cancelled.cancelled() => Err(Failure::Interrupted { during: "measuring".to_owned() }),
+        };
+        let said = json!({
+            "subject": settings.subject.record(),
+            "said": equipped.bench.stage.subject.said(),
+            "cell": planned.id,
+        });
+        measured.map(|measurements| (measurements, said))
+    })
+    .await
 }
 
 async fn measure(

@@ -54,9 +54,9 @@ pub(super) async fn matrix(global: &GlobalArguments, arguments: &BenchMatrixArgu
     let paths = Paths::find()?;
     let host = Host::probe_at(&paths.cache);
     let selection = SelectionArguments {
-        profile: arguments.profile,
+        profile: arguments.side_by_side.profile,
         cell: arguments.cell.clone(),
-        scenario: arguments.scenario.clone(),
+        scenario: arguments.side_by_side.scenario.clone(),
         ..SelectionArguments::default()
     };
     let plan = Plan::make(&selection, &plan::load_pins(&paths)?, &suite::load(&paths, None)?)?;
@@ -68,7 +68,7 @@ pub(super) async fn matrix(global: &GlobalArguments, arguments: &BenchMatrixArgu
         .ok_or_else(|| Failure::environment("make a directory for the benchmark", "its path is not UTF-8"))?;
     let command = RunCommand { paths: &paths, host: &host, global, arguments };
     let mut alone = Vec::new();
-    if arguments.alone {
+    if arguments.side_by_side.alone {
         for (position, cell) in plan.cells.iter().enumerate() {
             terminal::progress(&format!("alone: {} ({} of {})", cell.id, position + 1, plan.cells.len()));
             let measured = command.measure(Some(&cell.id), &directory.join(position.to_string())).await?;
@@ -80,7 +80,7 @@ pub(super) async fn matrix(global: &GlobalArguments, arguments: &BenchMatrixArgu
     for cell in &mut measured.cells {
         cell.alone = alone.iter().find(|(id, _)| *id == cell.id).map(|(_, wall)| *wall);
     }
-    if arguments.json {
+    if arguments.side_by_side.json {
         terminal::json(&as_json(&measured, &host))?;
     } else {
         terminal::result(&as_table(&measured));
@@ -100,14 +100,14 @@ impl RunCommand<'_> {
     /// Runs it in a process and a control group of its own.
     async fn measure(&self, cell: Option<&str>, out: &Utf8Path) -> Result<Measured, Failure> {
         let tried = "measure a run";
-        let profile = plan::profile_name(self.arguments.profile);
+        let profile = plan::profile_name(self.arguments.side_by_side.profile);
         let mut process = Process::new(self.paths.program("sandproof")?)
             .args(["run", "--profile", profile, "--out", out.as_str()])
             .env("SANDPROOF_HOME", &self.paths.home);
         for (flag, value) in [
             ("--cell", cell.map(str::to_owned)),
-            ("--scenario", self.arguments.scenario.clone()),
-            ("--cells", self.arguments.cells.map(|cells| cells.to_string())),
+            ("--scenario", self.arguments.side_by_side.scenario.clone()),
+            ("--cells", self.arguments.side_by_side.cells.map(|cells| cells.to_string())),
             ("--mirror", self.global.sources.mirror.clone()),
         ] {
             if let Some(value) = value {

@@ -27,13 +27,6 @@ pub(super) async fn providers(
         cells.extend(Plan::make(&selection, &pins, &suite)?.cells);
     }
     let ids: Vec<String> = cells.iter().map(|cell| format!("id == \"{}\"", cell.id)).collect();
-    let arguments = BenchMatrixArguments {
-        profile: arguments.profile,
-        cell: Some(ids.join(" || ")),
-        scenario: arguments.scenario.clone(),
-        cells: arguments.cells,
-        alone: arguments.alone,
-        json: arguments.json,
-    };
+    let arguments = BenchMatrixArguments { side_by_side: arguments.side_by_side.clone(), cell: Some(ids.join(" || ")) };
     matrix(global, &arguments).await
 }

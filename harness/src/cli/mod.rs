@@ -1,13 +1,20 @@
 //! The command line. These types know clap; the rest of the program does not.
 
+mod bench;
 mod expectations;
 mod run;
+mod selftest;
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use bench::{
+    BenchArguments, BenchCommand, BenchDriverArguments, BenchMatrixArguments, BenchProvidersArguments,
+    BenchSuiteArguments,
+};
 pub(crate) use expectations::{ExpectationsCommand, UpdateArguments};
 pub(crate) use run::{ExistingArguments, Keep, Profile, RunArguments, SelectionArguments, SubjectArguments};
+pub(crate) use selftest::{SelftestCommand, SoakArguments};
 
 use crate::terminal::ColorChoice;
 
@@ -65,6 +72,8 @@ pub(crate) enum Command {
     Plan(PlanArguments),
     /// List cells, scenarios, components or faults
     List(ListArguments),
+    /// Say what a scenario does, step by step, what it checks and why
+    Explain(ExplainArguments),
     /// Run one result of a report again, keep its cluster and say where to look
     Repro(ReproArguments),
     /// Create, inspect and remove clusters
@@ -88,7 +97,7 @@ pub(crate) enum Command {
     /// Test the harness on itself
     #[command(subcommand)]
     Selftest(SelftestCommand),
-    /// Measure the phases of a run, as JSON
+    /// Measure the phases of a run, a matrix, a driver or the suite
     Bench(BenchArguments),
     /// Print a completion script for a shell
     Completions {
@@ -134,6 +143,17 @@ pub(crate) struct ListArguments {
     pub(crate) json: bool,
 }
 
+/// `explain`.
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArguments {
+    /// The scenario, for example PS-05; the key of one of its results will do
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    /// The suite directory
+    #[arg(long, env = "SANDPROOF_SUITE", value_name = "DIR")]
+    pub(crate) suite: Option<Utf8PathBuf>,
+}
+
 /// `repro`.
 #[derive(Debug, Args)]
 pub(crate) struct ReproArguments {
@@ -143,6 +163,9 @@ pub(crate) struct ReproArguments {
     /// What to do with the cluster afterwards
     #[arg(long, value_enum, default_value = "always", env = "SANDPROOF_KEEP", value_name = "WHEN")]
     pub(crate) keep: Keep,
+    /// The seed; that of the report when not given
+    #[arg(long, env = "SANDPROOF_SEED", value_name = "N")]
+    pub(crate) seed: Option<u32>,
     /// Where the cell is a cluster that was already there; what is not said is as in the report.
     #[command(flatten)]
     pub(crate) existing: ExistingArguments,
@@ -321,120 +344,6 @@ pub(crate) struct SweepArguments {
 pub(crate) struct LintArguments {
     /// The suite directory; the project's own when not given
     pub(crate) suite: Option<Utf8PathBuf>,
-}
-
-/// `selftest`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum SelftestCommand {
-    /// Switch on each fault of the reference driver and see which scenarios notice
-    Mutations {
-        /// Only these faults
-        #[arg(long = "fault", value_name = "NAME")]
-        faults: Vec<String>,
-        /// Run only the scenarios that claim a fault, and not all others beside them
-        #[arg(long)]
-        quick: bool,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Kill the harness in each phase and see what is left
-    Kills {
-        /// Fewer cases
-        #[arg(long)]
-        quick: bool,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-    },
-}
-
-/// `bench`.
-#[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
-pub(crate) struct BenchArguments {
-    /// What is measured; a few runs of the smoke profile when nothing is said
-    #[command(subcommand)]
-    pub(crate) command: Option<BenchCommand>,
-    /// How often each measurement is taken
-    #[arg(long, default_value_t = 3, env = "SANDPROOF_BENCH_RUNS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
-    pub(crate) runs: u32,
-}
-
-/// `bench`'s own commands.
-#[derive(Debug, Subcommand)]
-pub(crate) enum BenchCommand {
-    /// Measure cells side by side: each cell's phases, time, CPU and memory of the whole, and the gain
-    Matrix(BenchMatrixArguments),
-    /// Measure the same on each provider that makes clusters, side by side in one run
-    Providers(BenchProvidersArguments),
-    /// Measure a driver: sandboxes at once, its CPU and memory, its watch, and the API server's share
-    Driver(BenchDriverArguments),
-}
-
-/// `bench providers`.
-#[derive(Debug, Args)]
-pub(crate) struct BenchProvidersArguments {
-    /// A named selection of scenarios
-    #[arg(long, value_enum, default_value_t, env = "SANDPROOF_PROFILE")]
-    pub(crate) profile: Profile,
-    /// Only scenarios that match
-    #[arg(long, env = "SANDPROOF_SCENARIO", value_name = "EXPR")]
-    pub(crate) scenario: Option<String>,
-    /// Cells that run at once; chosen by the host's size when not given
-    #[arg(long, env = "SANDPROOF_CELLS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub(crate) cells: Option<u16>,
-    /// Run each cell alone first, which is what one provider costs without the other beside it
-    #[arg(long)]
-    pub(crate) alone: bool,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// `bench driver`.
-#[derive(Debug, Args)]
-pub(crate) struct BenchDriverArguments {
-    #[command(flatten)]
-    pub(crate) subject: SubjectArguments,
-    /// The cell; the default one when not given
-    #[arg(long, env = "SANDPROOF_CELL", value_name = "EXPR")]
-    pub(crate) cell: Option<String>,
-    /// Sandboxes that are created at once, by commas
-    #[arg(long, default_value = "1,10,50", env = "SANDPROOF_BENCH_AT_ONCE", value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=100))]
-    pub(crate) at_once: Vec<u16>,
-    /// How often each round is run
-    #[arg(long, default_value_t = 3, env = "SANDPROOF_BENCH_RUNS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
-    pub(crate) runs: u32,
-    /// Sandboxes, written without pods, that are watched; 0 leaves the watch out
-    #[arg(long, default_value_t = 500, env = "SANDPROOF_BENCH_WATCHED", value_name = "N", value_parser = clap::value_parser!(u16).range(0..=5000))]
-    pub(crate) watched: u16,
-    /// Clients that watch them through the driver
-    #[arg(long, default_value_t = 10, env = "SANDPROOF_BENCH_WATCHERS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
-    pub(crate) watchers: u16,
-}
-
-/// `bench matrix`.
-#[derive(Debug, Args)]
-pub(crate) struct BenchMatrixArguments {
-    /// A named selection of cells and scenarios
-    #[arg(long, value_enum, default_value_t, env = "SANDPROOF_PROFILE")]
-    pub(crate) profile: Profile,
-    /// Only cells that match
-    #[arg(long, env = "SANDPROOF_CELL", value_name = "EXPR")]
-    pub(crate) cell: Option<String>,
-    /// Only scenarios that match
-    #[arg(long, env = "SANDPROOF_SCENARIO", value_name = "EXPR")]
-    pub(crate) scenario: Option<String>,
-    /// Cells that run at once; chosen by the host's size when not given
-    #[arg(long, env = "SANDPROOF_CELLS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub(crate) cells: Option<u16>,
-    /// Run each cell alone first, so that the gain is measured and not estimated
-    #[arg(long)]
-    pub(crate) alone: bool,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 #[cfg(test)]

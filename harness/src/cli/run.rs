@@ -134,6 +134,9 @@ pub(crate) struct RunArguments {
     /// Attempts for a red scenario; a pass after the first is flaky, never a plain pass
     #[arg(long, default_value_t = 0, env = "SANDPROOF_RETRIES", value_name = "N", value_parser = clap::value_parser!(u8).range(0..=5))]
     pub(crate) retries: u8,
+    /// Decides the order in which scenarios that run side by side begin; drawn when not given
+    #[arg(long, env = "SANDPROOF_SEED", value_name = "N")]
+    pub(crate) seed: Option<u32>,
     /// What happens to the clusters afterwards
     #[arg(long, value_enum, default_value_t, env = "SANDPROOF_KEEP", value_name = "WHEN")]
     pub(crate) keep: Keep,

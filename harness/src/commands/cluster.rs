@@ -16,12 +16,11 @@ use crate::{
     cli::{ClusterCommand, GlobalArguments, Keep, Profile, SelectionArguments, SubjectArguments},
     events::Events,
     failure::Failure,
-    interrupt,
     paths::Paths,
     plan::{self, Plan},
     runner::{
-        equip,
-        run::{self, RunSettings},
+        one_cell::{with_cell, with_events},
+        run::RunSettings,
     },
     sinks::Progress,
     subject::choice::Choice,
@@ -67,52 +66,17 @@ async fn up(
         .next()
         .ok_or_else(|| Failure::NothingSelected { message: "no cell is selected".to_owned(), hint: None })?;
     let subject = Choice::make(&paths, &SubjectArguments::default())?;
-    let run_id = run::new_run_id();
-    let settings = RunSettings {
-        out: paths.state.join("runs").join(&run_id),
-        run_id,
-        paths,
-        sources: global.sources.clone(),
-        keep: Keep::Always,
-        cells: None,
-        jobs: None,
-        retries: 0,
-        subject,
-        install,
-        existing: None,
-    };
-    let (events, pump) = Events::start(vec![Box::new(Progress::new(global.verbose))]);
-    let cancelled = CancellationToken::new();
-    let listening = interrupt::listen(cancelled.clone(), events.clone())?;
-    let made = async {
-        let foundation = run::lay(&settings, &planned, &events, &cancelled).await?;
-        let expectations = std::sync::Arc::new(suite::expectations(&settings.paths, &suite, None)?);
-        let context = run::context(&settings, &foundation, expectations, &events, &cancelled)?;
-        let mut phases = Vec::new();
-        let equipped = equip::equip(&context, &planned, name, &mut phases).await;
-        let outcome = match equipped {
-            Ok(mut equipped) => {
-                let kubeconfig = equipped.cluster.entry().kubeconfig();
-                equipped
-                    .cluster
-                    .keep()
-                    .map(|()| kubeconfig)
-                    .map_err(|error| Failure::environment("keep the cluster", error))
-            }
-            Err(failure) => {
-                let _ = ledger::down(&settings.paths.state, name).await;
-                Err(failure)
-            }
-        };
-        drop(context);
-        foundation.remove().await;
-        outcome
-    }
-    .await;
-    listening.abort();
-    drop(events);
-    pump.drain().await;
-    let kubeconfig = made?;
+    let expectations = suite::expectations(&paths, &suite, None)?;
+    let out = paths.state.join("runs");
+    let made = RunSettings::of_one_cell(paths, global.sources.clone(), out, subject);
+    let settings = RunSettings { keep: Keep::Always, install, ..made };
+    let kubeconfig = with_events(vec![Box::new(Progress::new(global.verbose))], async |events, cancelled| {
+        with_cell(&settings, &planned, name, expectations, (events, cancelled), async |_, equipped| {
+            Ok(equipped.cluster.entry().kubeconfig())
+        })
+        .await
+    })
+    .await?;
     terminal::result(&format!(
         "cluster {name} is up\n  kubeconfig: {kubeconfig}\n  shell:      ./sandproof cluster shell {name}\n  remove:     ./sandproof cluster down {name}"
     ));

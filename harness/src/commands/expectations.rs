@@ -23,7 +23,7 @@ pub(super) fn update(arguments: &UpdateArguments) -> Result<ExitCode, Failure> {
     } else {
         EMPTY.to_owned()
     };
-    let clusters: Vec<Facts> = record.cells.iter().map(facts_of).collect();
+    let clusters: Vec<Facts> = record.cells.iter().map(|cell| facts_of(&record.run, cell)).collect();
     let seen: Vec<Seen> = record
         .cells
         .iter()

@@ -5,9 +5,11 @@ mod components;
 mod doctor;
 mod engine;
 mod expectations;
+mod explain;
 pub(crate) mod list;
 mod report;
 mod repro;
+mod review;
 pub(crate) mod run;
 mod selftest;
 pub(crate) mod suite;
@@ -30,6 +32,7 @@ pub(crate) async fn dispatch(arguments: Cli) -> Result<u8, Failure> {
         Command::Run(arguments) => run::run(&global, arguments).await?,
         Command::Plan(arguments) => list::plan(&arguments).await?,
         Command::List(arguments) => list::list(&global, &arguments)?,
+        Command::Explain(arguments) => explain::explain(&arguments)?,
         Command::Repro(arguments) => repro::repro(&global, &arguments).await?,
         Command::Cluster(command) => cluster::cluster(&global, command).await?,
         Command::Report(command) => report::report(command)?,

@@ -43,7 +43,8 @@ pub(crate) async fn repro(global: &GlobalArguments, arguments: &ReproArguments) 
         // It was put together on the command line: its axes say how.
         SelectionArguments { custom_cells: vec![settings(axes)], allow_skew: axes.skew.is_some(), ..selection }
     };
-    let run = RunArguments { selection, subject, keep: arguments.keep, ..RunArguments::default() };
+    let seed = arguments.seed.or(record.run.seed);
+    let run = RunArguments { selection, subject, keep: arguments.keep, seed, ..RunArguments::default() };
     super::run::run(global, run).await
 }
 

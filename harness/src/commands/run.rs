@@ -5,11 +5,12 @@ use std::time::Instant;
 use camino::{Utf8Path, Utf8PathBuf};
 use sandproof_clusters::provider::Provider;
 use sandproof_reports::{ExitCode, Record, terminal as matrix};
+use sandproof_scenarios::Expiry;
 use tokio_util::sync::CancellationToken;
 
-use super::suite;
+use super::{review, suite};
 use crate::{
-    cli::{GlobalArguments, RunArguments},
+    cli::{GlobalArguments, Profile, RunArguments},
     events::{Event, Events, Sink},
     existing,
     failure::Failure,
@@ -17,7 +18,10 @@ use crate::{
     paths::Paths,
     plan::{self, Plan},
     provider_choice,
-    runner::run::{RunSettings, new_run_id, run as run_plan},
+    runner::{
+        order::drawn_seed,
+        run::{RunSettings, new_run_id, run as run_plan},
+    },
     sinks::{JsonLines, Progress},
     subject::choice::Choice,
     terminal,
@@ -31,8 +35,11 @@ pub(crate) async fn run(global: &GlobalArguments, arguments: RunArguments) -> Re
     let paths = Paths::find()?;
     let subject = Choice::make(&paths, &arguments.subject)?;
     let suite = suite::load(&paths, arguments.selection.suite.as_deref())?;
+    let expiry = if arguments.selection.profile == Profile::Release { Expiry::Counts } else { Expiry::Warns };
     let expectations = suite::expectations(&paths, &suite, arguments.selection.suite.as_deref())?
-        .behind(&subject.profile.expectations);
+        .behind(&subject.profile.expectations, &suite, &subject.profile.name)
+        .map_err(Failure::source)?
+        .with_expiry(expiry);
     let pins = plan::load_pins(&paths)?;
     subject.reach().await?;
     let baseline = arguments.baseline.as_deref().map(super::report::read).transpose()?;
@@ -64,6 +71,7 @@ pub(crate) async fn run(global: &GlobalArguments, arguments: RunArguments) -> Re
         cells: arguments.cells.map(usize::from),
         jobs: arguments.jobs.map(usize::from),
         retries: arguments.retries,
+        seed: arguments.seed.unwrap_or_else(drawn_seed),
         subject,
         install: !arguments.no_install,
         existing,
@@ -74,7 +82,7 @@ pub(crate) async fn run(global: &GlobalArguments, arguments: RunArguments) -> Re
     let (events, pump) = Events::start(sinks);
     let cancelled = CancellationToken::new();
     let listening = interrupt::listen(cancelled.clone(), events.clone())?;
-    let outcome = run_plan(&settings, &plan, expectations, &events, &cancelled).await;
+    let outcome = run_plan(&settings, &plan, expectations.clone(), &events, &cancelled).await;
     listening.abort();
     let record = match outcome {
         Ok(record) => record,
@@ -85,6 +93,9 @@ pub(crate) async fn run(global: &GlobalArguments, arguments: RunArguments) -> Re
         }
     };
     let written = write(&record, &out);
+    for text in review::warnings(&record, &plan, &suite, &expectations, &pins) {
+        events.emit(Event::Warning { text });
+    }
     events.emit(Event::RunFinished {
         exit_code: record.exit_code.code(),
         seconds: started.elapsed().as_secs_f64(),

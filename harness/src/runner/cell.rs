@@ -17,6 +17,7 @@ use super::{
     equip::equip,
     guests::Guests,
     observed::reached_something_else,
+    order::Order,
     result::{Bench, unjudged},
     schedule::Slot,
     trial,
@@ -56,6 +57,8 @@ pub(crate) struct CellContext {
     pub(crate) keep: Keep,
     pub(crate) jobs: usize,
     pub(crate) retries: u8,
+    /// What the order of the results is drawn from.
+    pub(crate) seed: u32,
     pub(crate) subject: Choice,
     /// The subject's chart, where it has one.
     pub(crate) chart: Option<Utf8PathBuf>,
@@ -151,8 +154,8 @@ pub(crate) async fn run(
     Ok(cell)
 }
 
-/// Runs the scenarios side by side, in the order of the plan, and then those that must run alone, one after the other.
-/// `offset` keeps apart what runs on one cluster twice.
+/// Runs the scenarios side by side, in the order that the bench's seed gives, and then those that must run alone, one
+/// after the other. `offset` keeps apart what runs on one cluster twice.
 pub(crate) async fn perform(
     bench: &Bench,
     scenarios: &[ScenarioInstance],
@@ -162,15 +165,16 @@ pub(crate) async fn perform(
     // Where all of them share a namespace, each would see the others' sandboxes.
     let jobs = if bench.stage.subject.namespace().is_some() { 1 } else { jobs };
     let one = async |position: usize| (position, bench.run(&scenarios[position], offset + position).await);
-    let (alone, together): (Vec<usize>, Vec<usize>) =
-        (0..scenarios.len()).partition(|position| scenarios[*position].alone);
+    let Order { together, alone } = Order::of(scenarios, bench.seed);
     let together: Vec<_> = together.into_iter().map(one).collect();
     let mut results: Vec<(usize, CaseResult)> = stream::iter(together).buffer_unordered(jobs).collect().await;
     for position in alone {
         results.push(one(position).await);
     }
     results.sort_by_key(|(position, _)| *position);
-    results.into_iter().map(|(_, result)| result).collect()
+    let mut results: Vec<CaseResult> = results.into_iter().map(|(_, result)| result).collect();
+    bench.settle(&mut results).await;
+    results
 }
 
 /// Every scenario of a cell that could not be set up.
@@ -183,7 +187,7 @@ fn failed(
     if !matches!(failure, Failure::Interrupted { .. }) {
         context.events.emit(Event::Warning { text: format!("{}: {failure}", planned.id) });
     }
-    unjudged(&context.report, &planned.id, scenarios, failure)
+    unjudged(&context.report, &planned.id, scenarios, failure, context.seed)
 }
 
 /// Removes whatever there is of a cluster by now; returns what could not be removed.

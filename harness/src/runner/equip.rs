@@ -166,6 +166,8 @@ async fn equip_uninterrupted(
         retries: context.retries,
         keep: context.keep,
         report: context.report.clone(),
+        seed: context.seed,
+        going: Mutex::default(),
     };
     Ok((bench, observed))
 }

@@ -223,6 +223,7 @@ pub(crate) fn context(
         keep: settings.keep,
         jobs: settings.jobs.unwrap_or_else(|| default_jobs(&foundation.host)),
         retries: settings.retries,
+        seed: settings.seed,
         subject: settings.subject.clone(),
         chart: foundation.chart.clone(),
     })

@@ -7,12 +7,17 @@ pub(crate) mod facts;
 mod foundation;
 pub(crate) mod guests;
 pub(crate) mod install;
+pub(crate) mod leftovers;
 pub(crate) mod limits;
+mod namespace;
 mod observed;
+pub(crate) mod one_cell;
+pub(crate) mod order;
 mod readiness;
 pub(crate) mod result;
 pub(crate) mod run;
 mod schedule;
+pub(crate) mod spent;
 mod trial;
 
 pub(crate) use observed::facts_of;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use sandproof_clusters::provider::Provider;
-use sandproof_reports::{Cell, Observed};
-use sandproof_scenarios::Facts;
+use sandproof_reports::{AgentSandboxParts, Cell, Observed, Run, Subject};
+use sandproof_scenarios::{Facts, Feature};
 use serde_json::{Map, Value, json};
 
 use crate::plan::{PlannedCell, release_name};
@@ -30,6 +30,11 @@ pub(super) fn observed(facts: &Value) -> Observed {
             .map(|name| format!("{name} {}", text("/runtime/version").unwrap_or_default()).trim_end().to_owned()),
         agent_sandbox: text("/agentSandbox/release")
             .map(|release| format!("{} serving {}", release_name(&release), served.join(" and "))),
+        agent_sandbox_parts: facts.get("agentSandbox").map(|_| AgentSandboxParts {
+            release: text("/agentSandbox/release"),
+            served: served.clone(),
+            conversion: facts.pointer("/agentSandbox/conversion").and_then(Value::as_bool),
+        }),
         gates: switches(facts, "/gates"),
         kubelet_gates,
         capabilities: capabilities
@@ -91,13 +96,11 @@ fn switches(facts: &Value, pointer: &str) -> BTreeMap<String, bool> {
     gates.filter_map(|(name, on)| Some((name.clone(), on.as_bool()?))).collect()
 }
 
-/// The facts that a cell's record has: what conditions can be checked with when the cluster is gone.
-pub(crate) fn facts_of(cell: &Cell) -> Facts {
-    let Observed { apiserver, runtime, agent_sandbox, gates, kubelet_gates, capabilities, .. } = &cell.observed;
+/// The facts that a run's record has of a cell: what conditions can be checked with when the cluster is gone.
+pub(crate) fn facts_of(run: &Run, cell: &Cell) -> Facts {
+    let Observed { apiserver, runtime, gates, kubelet_gates, capabilities, .. } = &cell.observed;
     let (name, version) = runtime.as_deref().and_then(|runtime| runtime.split_once(' ')).unzip();
-    let (release, served) =
-        agent_sandbox.as_deref().and_then(|text| text.trim_start_matches('v').split_once(" serving ")).unzip();
-    let served: Vec<&str> = served.into_iter().flat_map(|served| served.split(" and ")).collect();
+    let AgentSandboxParts { release, served, conversion } = agent_sandbox(&cell.observed);
     let capabilities: Map<String, Value> =
         capabilities.iter().map(|(name, shown)| (name.clone(), capability(shown))).collect();
     Facts::new(json!({
@@ -105,10 +108,31 @@ pub(crate) fn facts_of(cell: &Cell) -> Facts {
         "runtime": { "name": name, "version": version },
         "gates": gates,
         "kubeletGates": kubelet_gates,
-        "agentSandbox": { "release": release, "served": served },
+        "agentSandbox": { "release": release, "served": served, "conversion": conversion },
         "capabilities": capabilities,
         "provider": cell.axes.provider,
+        "subject": run.subject.as_ref().map(subject),
     }))
+}
+
+/// The parts of a record, or of the sentence where a record of an older harness has nothing else.
+fn agent_sandbox(observed: &Observed) -> AgentSandboxParts {
+    if let Some(parts) = &observed.agent_sandbox_parts {
+        return parts.clone();
+    }
+    let sentence = observed.agent_sandbox.as_deref().unwrap_or_default();
+    let Some((release, served)) = sentence.trim_start_matches('v').split_once(" serving ") else {
+        return AgentSandboxParts::default();
+    };
+    let served = served.split(" and ").map(str::to_owned).collect();
+    AgentSandboxParts { release: Some(release.to_owned()), served, conversion: None }
+}
+
+/// The subject's profile as expressions read it: the record names it, and what it declares absent.
+fn subject(subject: &Subject) -> Value {
+    let has = |feature: &Feature| (feature.name().to_owned(), json!(!subject.absent.contains_key(feature.name())));
+    let features: Map<String, Value> = Feature::ALL.iter().map(has).collect();
+    json!({ "name": subject.profile, "features": features, "absent": subject.absent })
 }
 
 const WORKS: &str = "works";
@@ -207,6 +231,49 @@ mod tests {
         let planned = cell("k1.34-crio1.34-native");
         let mut cell = Cell::new(&planned.id, &planned.name, planned.axes());
         cell.observed = observed(&facts("1.34.10", ("cri-o", "1.34.0"), Some(true), Some(false)));
-        insta::assert_json_snapshot!(facts_of(&cell).tree());
+        insta::assert_json_snapshot!(facts_of(&run(), &cell).tree());
+    }
+
+    fn run() -> Run {
+        let at = jiff::Timestamp::UNIX_EPOCH;
+        let subject = Subject {
+            reference: "process:/driver".to_owned(),
+            profile: "own".to_owned(),
+            absent: [("chart".to_owned(), "it has none".to_owned())].into(),
+            ..Subject::default()
+        };
+        Run {
+            id: "1".to_owned(),
+            started_at: at,
+            finished_at: at,
+            profile: "full".to_owned(),
+            argv: Vec::new(),
+            harness: sandproof_reports::Harness { version: "0.1.0".to_owned(), commit: None },
+            subject: Some(subject),
+            seed: None,
+        }
+    }
+
+    #[test]
+    fn conditions_on_the_subject_can_be_checked_against_the_record() {
+        let planned = cell("k1.34-crio1.34-native");
+        let cell = Cell::new(&planned.id, &planned.name, planned.axes());
+        let facts = facts_of(&run(), &cell);
+        let holds = |text: &str| {
+            let fields = Facts::fields();
+            let known: Vec<&str> = fields.iter().map(String::as_str).collect();
+            sandproof_scenarios::Expression::parse(text, &known).unwrap().matches(facts.tree())
+        };
+        assert!(holds("subject.name == own && subject.features.chart == false && subject.features.start == true"));
+        assert!(!holds("subject.name == reference"));
+    }
+
+    #[test]
+    fn the_sentence_of_an_older_record_is_read_too() {
+        let observed =
+            Observed { agent_sandbox: Some("v0.5.6 serving v1alpha1 and v1beta1".to_owned()), ..Observed::default() };
+        let parts = agent_sandbox(&observed);
+        assert_eq!(parts.release.as_deref(), Some("0.5.6"));
+        assert_eq!((parts.served.len(), parts.conversion), (2, None));
     }
 }

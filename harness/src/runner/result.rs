@@ -1,19 +1,23 @@
 //! One scenario from its namespace to its verdict.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use k8s_openapi::api::core::v1::Namespace;
-use kube::{
-    Api,
-    api::{DeleteParams, PostParams},
-};
 use sandproof_clusters::registry::RequestKind;
-use sandproof_reports::{CaseResult, Cause, Verdict};
+use sandproof_reports::{CaseResult, Cause, ChainLink, Verdict};
 use sandproof_scenarios::{Expectations, Facts, Judgement, Observations, ScenarioInstance, judge, judge_beforehand};
 use serde_json::{Value, json};
 
-use super::limits::Limits;
+use super::{
+    leftovers::{self, Leftover, Shared},
+    limits::Limits,
+    namespace,
+    spent::{self, Party, Spent, waiting},
+};
 use crate::{
     causes::{self, FailedCheck, Seen, SeenRequest},
     cli::Keep,
@@ -42,16 +46,40 @@ pub(crate) struct Bench {
     pub(crate) keep: Keep,
     /// How `repro` is told of this report.
     pub(crate) report: String,
+    /// What the order of the results was drawn from.
+    pub(crate) seed: u32,
+    /// The identities of the scenarios that have ended and whose namespaces may still be going, by their keys.
+    pub(crate) going: Mutex<BTreeMap<String, Vec<String>>>,
 }
+
+/// The rule that a cause names where an expectation excused it until its last day was over.
+const EXPIRED: &str = "expectation-expired";
 
 /// What one attempt gave.
 struct Attempt {
     judgement: Judgement,
     seen: Seen,
     evidence: Vec<String>,
+    leftovers: Vec<Leftover>,
 }
 
 impl Bench {
+    /// The same on a stage that differs, with evidence of its own; its cluster is the same, and nothing is tried twice.
+    pub(crate) fn on(&self, stage: Stage, out: Utf8PathBuf) -> Self {
+        Self {
+            stage: Arc::new(stage),
+            facts: self.facts.clone(),
+            limits: self.limits.clone(),
+            expectations: Arc::clone(&self.expectations),
+            out,
+            retries: 0,
+            keep: Keep::Never,
+            report: self.report.clone(),
+            seed: self.seed,
+            going: Mutex::default(),
+        }
+    }
+
     /// Runs one scenario and gives its result. It never fails: what goes wrong is a verdict.
     pub(crate) async fn run(&self, scenario: &ScenarioInstance, position: usize) -> CaseResult {
         let stage = &self.stage;
@@ -70,48 +98,76 @@ impl Bench {
             return self.skipped(scenario, judgement.expected, judgement.summary);
         }
         let started = Instant::now();
-        let mut count = 1;
-        let mut last = self.attempt(scenario, position, count).await;
-        while count <= u32::from(self.retries) && is_red(&last.judgement) && !stage.halt.is_cancelled() {
-            count += 1;
-            last = self.attempt(scenario, position, count).await;
-        }
+        let ((last, count), spent) = spent::measured(self.attempts(scenario, position)).await;
         let mut result = self.blank(scenario, last.judgement.verdict);
         result.expected = last.judgement.expected;
         result.attempts = count;
         result.seconds = started.elapsed().as_secs_f64();
-        result.evidence = last.evidence;
         if last.judgement.verdict != Verdict::Pass {
-            let mut cause = causes::find(&last.seen);
-            if !last.judgement.summary.is_empty() && last.judgement.expected {
-                cause.summary.clone_from(&last.judgement.summary);
-            }
-            result.cause = Some(cause);
+            result.cause = Some(cause(&last));
         }
-        stage.events.emit(Event::ScenarioFinished {
-            cell: stage.cell.clone(),
+        result.evidence = last.evidence;
+        leftovers::redden(&mut result, &last.leftovers);
+        self.finished(scenario, &result, spent);
+        result
+    }
+
+    /// Tries a scenario as often as retries allow, until it is not red. Gives the last attempt and the number of them.
+    async fn attempts(&self, scenario: &ScenarioInstance, position: usize) -> (Attempt, u32) {
+        let mut count = 1;
+        let mut last = self.attempt(scenario, position, count).await;
+        let again = |last: &Attempt| is_red(&last.judgement) || !last.leftovers.is_empty();
+        while count <= u32::from(self.retries) && again(&last) && !self.stage.halt.is_cancelled() {
+            count += 1;
+            last = self.attempt(scenario, position, count).await;
+        }
+        (last, count)
+    }
+
+    /// Waits until the namespaces of the results are gone, and turns those results red that leave theirs behind.
+    pub(crate) async fn settle(&self, results: &mut [CaseResult]) {
+        let going = std::mem::take(&mut *self.going.lock().unwrap_or_else(PoisonError::into_inner));
+        if !self.stage.halt.is_cancelled() {
+            let stage = &self.stage;
+            leftovers::settle(&stage.client, &stage.events, &stage.cell, &going, results).await;
+        }
+    }
+
+    /// What all scenarios share, where it can be read and this is the only run on the cluster.
+    pub(crate) async fn shared(&self) -> Option<Shared> {
+        if self.stage.place.is_guest() {
+            return None;
+        }
+        match Shared::read(&self.stage.client).await {
+            Ok(shared) => Some(shared),
+            Err(error) => {
+                let text = format!(
+                    "what all scenarios share could not be read, so what is changed of it is not found: {error}"
+                );
+                self.stage.events.emit(Event::Warning { text });
+                None
+            }
+        }
+    }
+
+    fn finished(&self, scenario: &ScenarioInstance, result: &CaseResult, spent: Spent) {
+        self.stage.events.emit(Event::ScenarioFinished {
+            cell: self.stage.cell.clone(),
             scenario: scenario.key.clone(),
             verdict: result.verdict,
             expected: result.expected,
             seconds: result.seconds,
+            spent,
             summary: result.cause.as_ref().map(|cause| cause.summary.clone()).unwrap_or_default(),
         });
-        result
     }
 
     /// The result of a scenario that is left out here for a reason stated beforehand.
     fn skipped(&self, scenario: &ScenarioInstance, expected: bool, reason: String) -> CaseResult {
         let mut result = self.blank(scenario, Verdict::Skipped);
         result.expected = expected;
-        result.cause = Some(Cause::new("skipped", &reason));
-        self.stage.events.emit(Event::ScenarioFinished {
-            cell: self.stage.cell.clone(),
-            scenario: scenario.key.clone(),
-            verdict: result.verdict,
-            expected: result.expected,
-            seconds: 0.0,
-            summary: reason,
-        });
+        result.cause = Some(Cause::new("skipped", reason));
+        self.finished(scenario, &result, Spent::new());
         result
     }
 
@@ -123,16 +179,18 @@ impl Bench {
     }
 
     fn blank(&self, scenario: &ScenarioInstance, verdict: Verdict) -> CaseResult {
-        blank(&self.report, &self.stage.cell, scenario, verdict)
+        blank(&self.report, &self.stage.cell, scenario, verdict, self.seed)
     }
 
     async fn attempt(&self, scenario: &ScenarioInstance, position: usize, count: u32) -> Attempt {
         let suffix = if count == 1 { String::new() } else { format!("-{count}") };
         let name = format!("{}-{position}{suffix}", scenario.id.to_ascii_lowercase());
-        let namespace = self.stage.place.namespace(&name);
-        let mut scene = Scene::new(Arc::clone(&self.stage), &scenario.key, namespace);
+        let identity = self.stage.place.namespace(&name);
+        // Nothing runs beside it, so whatever changes is its doing.
+        let before = if scenario.alone { waiting(Party::Cluster, self.shared()).await } else { None };
+        let mut scene = Scene::new(Arc::clone(&self.stage), &scenario.key, identity);
         let mut verb = "";
-        let error = match open(&scene).await {
+        let error = match waiting(Party::Cluster, namespace::open(&scene)).await {
             Ok(()) => steps::carry_out(&mut scene, &scenario.steps, &mut verb).await.err(),
             Err(failure) => Some(StepError::Environment {
                 tried: "open the scenario's namespace".to_owned(),
@@ -164,7 +222,7 @@ impl Bench {
         let evidence = self.collect(&scene, scenario, &judgement, driver_log.as_deref(), count);
         // What comes next on this cluster must find it as it was; where nothing does, it goes with the cluster.
         if !self.stage.halt.is_cancelled()
-            && let Err(error) = steps::restore(&mut scene).await
+            && let Err(error) = waiting(Party::Cluster, steps::restore(&mut scene)).await
         {
             self.stage.declare_broken(error.to_string());
         }
@@ -176,10 +234,21 @@ impl Bench {
         if let Some(deployed) = scene.deployed.take() {
             deployed.end().await;
         }
-        if !stays {
-            close(&mut scene).await;
+        let leftovers =
+            if stays { Vec::new() } else { waiting(Party::Cluster, self.clean_up(&mut scene, before)).await };
+        Attempt { judgement, seen, evidence, leftovers }
+    }
+
+    /// Removes what the scenario made, and looks for what is left of it nevertheless.
+    async fn clean_up(&self, scene: &mut Scene, before: Option<Shared>) -> Vec<Leftover> {
+        let mut left = namespace::close(scene).await;
+        // Of a cluster that is broken or about to go nothing can be said.
+        if !self.stage.halt.is_cancelled() {
+            left.extend(leftovers::after(scene, before.as_ref()).await);
+            let mut going = self.going.lock().unwrap_or_else(PoisonError::into_inner);
+            going.entry(scene.key.clone()).or_default().push(scene.identity.clone());
         }
-        Attempt { judgement, seen, evidence }
+        left
     }
 
     /// Writes the evidence; the paths it returns are relative to the run's directory.
@@ -225,13 +294,19 @@ impl Bench {
 }
 
 /// The results of scenarios that could not be run, because of `failure`.
-pub(crate) fn unjudged(report: &str, cell: &str, scenarios: &[ScenarioInstance], failure: &Failure) -> Vec<CaseResult> {
+pub(crate) fn unjudged(
+    report: &str,
+    cell: &str,
+    scenarios: &[ScenarioInstance],
+    failure: &Failure,
+    seed: u32,
+) -> Vec<CaseResult> {
     let interrupted = matches!(failure, Failure::Interrupted { .. });
     let verdict = if interrupted { Verdict::NotRun } else { Verdict::Error };
     scenarios
         .iter()
         .map(|scenario| {
-            let mut result = blank(report, cell, scenario, verdict);
+            let mut result = blank(report, cell, scenario, verdict, seed);
             result.cause = Some(Cause::new("environment", failure.to_string()));
             result
         })
@@ -239,11 +314,28 @@ pub(crate) fn unjudged(report: &str, cell: &str, scenarios: &[ScenarioInstance],
 }
 
 /// A result with nothing but the scenario and the way to run it again.
-fn blank(report: &str, cell: &str, scenario: &ScenarioInstance, verdict: Verdict) -> CaseResult {
+fn blank(report: &str, cell: &str, scenario: &ScenarioInstance, verdict: Verdict, seed: u32) -> CaseResult {
     let mut result = CaseResult::new(&scenario.id, &scenario.title, verdict);
     result.params = scenario.parameters.clone().into_iter().collect();
-    result.repro = format!("./sandproof repro '{report}#{cell}/{}'", scenario.key);
+    result.repro = format!("./sandproof repro '{report}#{cell}/{}' --seed {seed}", scenario.key);
     result
+}
+
+/// Why an attempt is no pass.
+fn cause(attempt: &Attempt) -> Cause {
+    let Attempt { judgement, seen, .. } = attempt;
+    let mut cause = causes::find(seen);
+    if !judgement.summary.is_empty() && judgement.expected {
+        cause.summary.clone_from(&judgement.summary);
+    }
+    let row = judgement.expectation.as_ref().filter(|row| row.expired && !judgement.expected);
+    if let Some(row) = row {
+        EXPIRED.clone_into(&mut cause.rule);
+        cause.summary.clone_from(&judgement.summary);
+        let until = row.expires.as_deref().unwrap_or("a day that is over");
+        cause.chain.insert(0, ChainLink::new("expectation", format!("until {until}: {}", row.reason)));
+    }
+    cause
 }
 
 /// A failed check as a sentence, with the reason why it matters.
@@ -256,25 +348,6 @@ fn sentence(check: &sandproof_scenarios::FailedCheck) -> String {
 
 fn is_red(judgement: &Judgement) -> bool {
     judgement.verdict != Verdict::Pass && !judgement.expected
-}
-
-/// Creates the scenario's namespace.
-async fn open(scene: &Scene) -> Result<(), Failure> {
-    if scene.stage.subject.namespace().is_some() {
-        return Ok(());
-    }
-    let tried = format!("create the namespace {}", scene.namespace);
-    let mut namespace = json!({
-        "metadata": { "name": scene.namespace, "labels": { "sandproof.dev/scenario": label(&scene.key) } },
-    });
-    scene.stage.place.label(&mut namespace);
-    let namespace: Namespace =
-        serde_json::from_value(namespace).map_err(|error| Failure::environment(&tried, error))?;
-    Api::all(scene.stage.client.clone())
-        .create(&PostParams::default(), &namespace)
-        .await
-        .map(drop)
-        .map_err(|error| Failure::environment(&tried, error))
 }
 
 /// A secret that existed and that the kubelet nevertheless could not read: what follows from it says nothing about the subject.
@@ -293,28 +366,6 @@ fn unread_secret(scene: &Scene) -> Option<String> {
         })?;
         Some(format!("the kubelet could not read the secret {unread}, which exists: {}", event.message))
     })
-}
-
-/// Asks for the namespace's end; the cell's deletion is what clean-up relies on.
-async fn close(scene: &mut Scene) {
-    if scene.stage.subject.namespace().is_some() {
-        steps::clear(scene).await;
-        return;
-    }
-    let api: Api<Namespace> = Api::all(scene.stage.client.clone());
-    for namespace in scene.namespaces() {
-        match api.delete(&namespace, &DeleteParams::background()).await {
-            Ok(_) => {}
-            // A workspace need not have had a namespace, and the driver may have deleted it.
-            Err(kube::Error::Api(status)) if status.code == 404 && namespace != scene.namespace => {}
-            Err(error) => {
-                scene
-                    .stage
-                    .events
-                    .emit(Event::Warning { text: format!("cannot delete the namespace {namespace}: {error}") });
-            }
-        }
-    }
 }
 
 fn seen(scene: &Scene, judgement: &Judgement, error: Option<&StepError>, driver_log: Option<&str>) -> Seen {
@@ -372,7 +423,7 @@ fn pretty(value: &Value) -> String {
 }
 
 /// A key as a file name: `PS-02[registry=plain]` as `PS-02-registry-plain`.
-fn file_name(key: &str) -> String {
+pub(super) fn file_name(key: &str) -> String {
     let mut name: String = key
         .chars()
         .map(|character| if character.is_ascii_alphanumeric() || "-_.".contains(character) { character } else { '-' })
@@ -381,15 +432,6 @@ fn file_name(key: &str) -> String {
         name.pop();
     }
     name
-}
-
-/// A key as a label value: at most 63 characters.
-fn label(key: &str) -> String {
-    let mut value: String = file_name(key).chars().take(63).collect();
-    while value.ends_with(['-', '.', '_']) {
-        value.pop();
-    }
-    value
 }
 
 fn request_kind(kind: RequestKind) -> &'static str {

@@ -18,10 +18,11 @@ use sandproof_scenarios::{Expectations, ScenarioInstance};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use super::foundation::{context, lay};
+pub(crate) use super::foundation::context;
 use super::{
     cell,
     foundation::Ground,
+    order::drawn_seed,
     result::unjudged,
     schedule::{Ended, Slot, Slots, schedule},
 };
@@ -48,10 +49,37 @@ pub(crate) struct RunSettings {
     pub(crate) cells: Option<usize>,
     pub(crate) jobs: Option<usize>,
     pub(crate) retries: u8,
+    /// What the order is drawn from in which results that run side by side begin.
+    pub(crate) seed: u32,
     pub(crate) subject: Choice,
     pub(crate) install: bool,
     /// The cluster of the user's that the cell of provider `existing` is.
     pub(crate) existing: Option<Target>,
+}
+
+impl RunSettings {
+    /// What is told of a single cell that is made for work of its own, of which a directory for evidence is all that stays.
+    pub(crate) fn of_one_cell(paths: Paths, sources: SourceArguments, out: Utf8PathBuf, subject: Choice) -> Self {
+        Self {
+            run_id: new_run_id(),
+            paths,
+            sources,
+            out,
+            keep: Keep::Never,
+            cells: None,
+            jobs: None,
+            retries: 0,
+            seed: drawn_seed(),
+            subject,
+            install: true,
+            existing: None,
+        }
+    }
+
+    /// The few characters that tell this run's clusters from those of others.
+    pub(crate) fn short_id(&self) -> &str {
+        self.run_id.rsplit('-').next().unwrap_or_default()
+    }
 }
 
 /// A cell of the plan that has scenarios to run.
@@ -107,6 +135,7 @@ pub(crate) async fn run(
         profile: profile_name(plan.profile).to_owned(),
         cells: plan.cells.iter().map(|cell| cell.name.clone()).collect(),
         results: plan.results(),
+        seed: settings.seed,
     });
     let store = provision::store(&settings.paths, &settings.sources)?;
     let turns = turns(&store, plan)?;
@@ -140,8 +169,9 @@ pub(crate) async fn run(
         finished_at: Timestamp::now(),
         profile: profile_name(plan.profile).to_owned(),
         argv: argv(),
-        harness: Harness { version: env!("CARGO_PKG_VERSION").to_owned(), commit: commit() },
+        harness: harness(),
         subject: Some(settings.subject.record()),
+        seed: Some(settings.seed),
     };
     Ok(Record::new(run, cells, cancelled.is_cancelled()))
 }
@@ -245,7 +275,7 @@ async fn one(shared: Shared, position: usize, job: Job, mut slot: Slot) -> Resul
 async fn broken(settings: &RunSettings, planned: &PlannedCell, scenarios: Vec<ScenarioInstance>, why: &str) -> Cell {
     let failure = Failure::environment(format!("run the cell {}", planned.id), why);
     let mut cell = Cell::new(&planned.id, &planned.name, planned.axes());
-    cell.results = unjudged(settings.out.as_str(), &planned.id, &scenarios, &failure);
+    cell.results = unjudged(settings.out.as_str(), &planned.id, &scenarios, &failure, settings.seed);
     let name = cell::cluster_name(&settings.run_id, &planned.id);
     cell.leftovers = cell::remains(&settings.paths, &name).await;
     cell
@@ -274,15 +304,20 @@ fn cells(
                 }
                 let mut cell = Cell::new(&planned.id, &planned.name, planned.axes());
                 let scenarios = plan.scenarios_of(position);
-                cell.results = unjudged(settings.out.as_str(), &planned.id, &scenarios, &failure);
+                cell.results = unjudged(settings.out.as_str(), &planned.id, &scenarios, &failure, settings.seed);
                 cell
             })
         })
         .collect())
 }
 
+/// This harness.
+pub(crate) fn harness() -> Harness {
+    Harness { version: env!("CARGO_PKG_VERSION").to_owned(), commit: commit() }
+}
+
 /// The command line, without what a reader of the report has no use for: the program's directory.
-fn argv() -> Vec<String> {
+pub(crate) fn argv() -> Vec<String> {
     let mut argv: Vec<String> = std::env::args().collect();
     if let Some(program) = argv.first_mut() {
         "sandproof".clone_into(program);

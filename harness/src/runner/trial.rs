@@ -11,6 +11,7 @@ use kube::{
 use sandproof_scenarios::{DriverExpectation, DriverStep};
 use serde_json::json;
 
+use super::leftovers::remove_release;
 use crate::{
     failure::Failure,
     scene::{Scene, Stage},
@@ -43,6 +44,7 @@ pub(super) async fn start(stage: &Arc<Stage>, subject: &str) -> Result<(), Failu
     let outcome = trying.await;
     // In a cluster of the run's own, what is left of it goes with the cluster.
     let _ = api.delete(&name, &DeleteParams::background()).await;
+    let _ = remove_release(&stage.client, &name).await;
     outcome
 }
 

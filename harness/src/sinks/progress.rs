@@ -74,7 +74,7 @@ impl Progress {
     }
 
     fn verdict(&mut self, event: &Event) {
-        let Event::ScenarioFinished { cell, scenario, verdict, expected, seconds, summary } = event else {
+        let Event::ScenarioFinished { cell, scenario, verdict, expected, seconds, summary, .. } = event else {
             return;
         };
         let progress = self.activity.verdict(cell, scenario);
@@ -92,10 +92,11 @@ impl Progress {
 impl Sink for Progress {
     fn take(&mut self, stamped: &Stamped) {
         match &stamped.event {
-            Event::RunStarted { run, profile, cells, results } => {
+            Event::RunStarted { run, profile, cells, results, seed } => {
                 self.activity.expect(*results);
                 let cells = if cells.len() > NAMED { format!("{} cells", cells.len()) } else { cells.join(", ") };
-                self.line("run", bold(), &format!("{run}, profile {profile}: {results} scenarios on {cells}"));
+                let what = format!("{run}, profile {profile}, seed {seed}: {results} scenarios on {cells}");
+                self.line("run", bold(), &what);
             }
             Event::CellsAtOnce { cells, at_once, reason, .. } => {
                 if *cells > 1 {
@@ -130,6 +131,9 @@ impl Sink for Progress {
                 }
             }
             event @ Event::ScenarioFinished { .. } => self.verdict(event),
+            Event::LeftBehind { cell, scenario, objects } => {
+                self.line("left behind", red(), &format!("{cell} {scenario}: {}", objects.join(", ")));
+            }
             Event::ComponentDied { cell, component, log } => {
                 self.line("died", red(), &format!("{cell}: {component}; its last lines:\n{}", log.join("\n")));
             }

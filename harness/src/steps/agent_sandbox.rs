@@ -8,7 +8,7 @@ use kube::{
     api::{DynamicObject, ListParams, PostParams},
     runtime::{conditions::is_deleted, wait::await_condition},
 };
-use sandproof_scenarios::{ChangeStep, ControllerState, ReadStep, SandboxVersion, StoreStep};
+use sandproof_scenarios::{ChangeStep, ControllerState, ReadStep, SandboxVersion, StoreStep, time_limits};
 use serde_json::{Value, json};
 
 use super::StepError;
@@ -20,13 +20,13 @@ use crate::{
 };
 
 /// How long Agent Sandbox may take to work again after a change; its controller's image may have to be pulled.
-const CHANGE_DEADLINE: Duration = Duration::from_secs(90);
+const CHANGE_DEADLINE: Duration = time_limits::CHANGE;
 
 /// How long an object may take to be seen after the driver has answered.
-const OBJECT_DEADLINE: Duration = Duration::from_secs(10);
+const OBJECT_DEADLINE: Duration = time_limits::OBJECT_SEEN;
 
 /// How long the API server may take to answer; it waits up to 30 s for a converter.
-const ANSWER_DEADLINE: Duration = Duration::from_secs(45);
+const ANSWER_DEADLINE: Duration = time_limits::API_ANSWER;
 
 /// What steps changed of Agent Sandbox.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

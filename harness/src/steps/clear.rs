@@ -11,14 +11,17 @@ use sandproof_scenarios::SandboxVersion;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::{events::Event, runner::install::definition, scene::Scene};
+use crate::{
+    runner::{install::definition, leftovers::Leftover},
+    scene::Scene,
+};
 
 /// How long its sandboxes, with their pods, may take to be gone.
 const DEADLINE: Duration = Duration::from_mins(1);
 
 /// Removes the scenario's sandboxes through the driver, and what the scenario itself wrote into the namespace.
-/// What stays is told: the next scenario sees it.
-pub(crate) async fn clear(scene: &mut Scene) {
+/// Returns what stays: the next scenario sees it.
+pub(crate) async fn clear(scene: &mut Scene) -> Vec<Leftover> {
     let stage = scene.stage.clone();
     let mine: Vec<_> = objects(scene).iter().filter_map(|object| text(object, "/metadata/uid")).collect();
     let sandboxes: Vec<_> = scene.sandboxes.values().chain(&scene.namesakes).cloned().collect();
@@ -32,24 +35,18 @@ pub(crate) async fn clear(scene: &mut Scene) {
     let namespace = scene.namespace.clone();
     let stored: Api<DynamicObject> =
         Api::namespaced_with(stage.client.clone(), &namespace, &definition::resource(&version));
-    remove(scene, &stored, "Sandbox", &scene.stored).await;
-    // A pod outlives its sandbox by its grace period, and the next scenario would count it.
-    let left = |scene: &Scene| {
-        let (sandboxes, pods) = (scene.sandbox_objects(&scene.stage.state), scene.sandbox_pods(&scene.stage.state));
-        let of_mine =
-            sandboxes.iter().filter(|object| text(object, "/metadata/uid").is_some_and(|uid| mine.contains(&uid)));
-        let mut names: Vec<_> = of_mine.filter_map(|object| text(object, "/metadata/name")).collect();
-        let owned = pods.iter().filter(|pod| owners(pod).any(|owner| mine.iter().any(|uid| uid == owner)));
-        names.extend(owned.filter_map(|pod| text(pod, "/metadata/name")).map(|name| format!("{name} (pod)")));
-        names
-    };
-    let gone = stage.state.wait(DEADLINE, |_| left(scene).is_empty().then_some(())).await;
+    let mut stays = remove(&stored, "Sandbox", &namespace, &scene.stored).await;
+    let gone = stage.state.wait(DEADLINE, |_| left(scene, &mine).is_empty().then_some(())).await;
     if gone.found.is_none() {
-        tell(scene, &format!("sandboxes stay in {namespace}: {}", left(scene).join(", ")));
+        let seconds = DEADLINE.as_secs();
+        let text = format!("it is still there {seconds} s after the driver was told to delete it");
+        stays.extend(left(scene, &mine).into_iter().map(|object| Leftover::new(object, text.clone())));
     }
-    remove(scene, &Api::<Secret>::namespaced(stage.client.clone(), &namespace), "secret", scene.secrets.keys()).await;
+    let secrets: Api<Secret> = Api::namespaced(stage.client.clone(), &namespace);
+    stays.extend(remove(&secrets, "Secret", &namespace, scene.secrets.keys()).await);
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(stage.client.clone(), &namespace);
-    remove(scene, &claims, "claim", &scene.claims).await;
+    stays.extend(remove(&claims, "PersistentVolumeClaim", &namespace, &scene.claims).await);
+    stays
 }
 
 /// The Sandboxes of the scenario: those that it asked the driver for, and those that it wrote itself.
@@ -63,22 +60,35 @@ fn objects(scene: &Scene) -> Vec<Arc<Value>> {
     scene.sandbox_objects(&scene.stage.state).into_iter().filter(mine).collect()
 }
 
-/// Deletes objects of one kind; that one is gone already is as good.
-async fn remove<K>(scene: &Scene, api: &Api<K>, kind: &str, names: impl IntoIterator<Item = &String>)
+/// What there still is of the Sandboxes with these UIDs.
+/// A pod outlives its Sandbox by its grace period, and the next scenario would count it.
+fn left(scene: &Scene, uids: &[String]) -> Vec<String> {
+    let sandboxes = scene.sandbox_objects(&scene.stage.state);
+    let pods = scene.sandbox_pods(&scene.stage.state);
+    let sandboxes =
+        sandboxes.iter().filter(|object| text(object, "/metadata/uid").is_some_and(|uid| uids.contains(&uid)));
+    let pods = pods.iter().filter(|pod| owners(pod).any(|owner| uids.iter().any(|uid| uid == owner)));
+    let named = |kind: &str, object: &Value| {
+        format!("{kind} {}/{}", scene.namespace, text(object, "/metadata/name").unwrap_or_default())
+    };
+    let sandboxes = sandboxes.map(|object| named("Sandbox", object));
+    sandboxes.chain(pods.map(|pod| named("Pod", pod))).collect()
+}
+
+/// Deletes objects of one kind; that one is gone already is as good. Returns those that cannot be deleted.
+async fn remove<K>(api: &Api<K>, kind: &str, namespace: &str, names: impl IntoIterator<Item = &String>) -> Vec<Leftover>
 where
     K: Clone + Debug + DeserializeOwned,
 {
+    let mut stays = Vec::new();
     for name in names {
         match api.delete(name, &DeleteParams::default()).await {
             Ok(_) => {}
             Err(kube::Error::Api(status)) if status.code == 404 => {}
-            Err(error) => tell(scene, &format!("the {kind} {name} stays in {}: {error}", scene.namespace)),
+            Err(error) => stays.push(Leftover::new(format!("{kind} {namespace}/{name}"), error.to_string())),
         }
     }
-}
-
-fn tell(scene: &Scene, text: &str) {
-    scene.stage.events.emit(Event::Warning { text: format!("{}: {text}", scene.key) });
+    stays
 }
 
 fn text(object: &Value, pointer: &str) -> Option<String> {

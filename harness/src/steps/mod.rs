@@ -25,7 +25,11 @@ use sandproof_scenarios::Step;
 use serde_json::{Value, json};
 use thiserror::Error;
 
-use crate::{events::Event, scene::Scene};
+use crate::{
+    events::Event,
+    runner::spent::{Party, waiting},
+    scene::Scene,
+};
 
 /// A step that could not be carried out: the environment's fault, never the subject's.
 #[derive(Debug, Error)]
@@ -65,7 +69,7 @@ pub(crate) async fn carry_out(scene: &mut Scene, steps: &[Step], verb: &mut &'st
         });
         let halt = scene.stage.halt.clone();
         let observed = tokio::select! {
-            observed = one(scene, step) => observed?,
+            observed = waiting(party(step), one(scene, step)) => observed?,
             () = halt.cancelled() => {
                 return Err(match scene.stage.broken() {
                     Some(reason) => StepError::environment("go on", reason),
@@ -85,6 +89,45 @@ pub(crate) async fn restore(scene: &mut Scene) -> Result<(), StepError> {
     volumes::restore(scene).await?;
     schema::restore(scene).await?;
     agent_sandbox::restore(scene).await
+}
+
+/// Who is waited for while a step is carried out, but for what is told apart within it.
+fn party(step: &Step) -> Party {
+    match step {
+        Step::Image(_) | Step::Requests(_) | Step::Rotate(_) => Party::Registry,
+        Step::Render(_) => Party::Helm,
+        Step::Quiet(_) => Party::Stated,
+        Step::Capabilities(_)
+        | Step::Validate(_)
+        | Step::Create(_)
+        | Step::Get(_)
+        | Step::List(_)
+        | Step::Delete(_)
+        | Step::Watch(_)
+        | Step::Events(_)
+        | Step::Stop(_)
+        | Step::Start(_)
+        | Step::EnsureWorkspace(_)
+        | Step::DeleteWorkspace(_) => Party::Driver,
+        // The driver's pod has to be started before the driver can be waited for.
+        Step::Driver(_)
+        | Step::Secret(_)
+        | Step::Await(_)
+        | Step::Inspect(_)
+        | Step::Probe(_)
+        | Step::Installation(_)
+        | Step::Change(_)
+        | Step::Store(_)
+        | Step::Read(_)
+        | Step::Preload(_)
+        | Step::Schema(_)
+        | Step::Volume(_)
+        | Step::Rights(_)
+        | Step::ServiceAccount(_)
+        | Step::Namespace(_)
+        | Step::LookAt(_)
+        | Step::Remove(_) => Party::Cluster,
+    }
 }
 
 async fn one(scene: &mut Scene, step: &Step) -> Result<Option<Value>, StepError> {

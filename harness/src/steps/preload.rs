@@ -7,7 +7,7 @@ use std::time::Duration;
 use camino::Utf8Path;
 use hyper_util::rt::TokioIo;
 use sandproof_clusters::provider::NodeAccess;
-use sandproof_scenarios::PreloadStep;
+use sandproof_scenarios::{PreloadStep, time_limits};
 use serde_json::{Value, json};
 use tokio::net::UnixStream;
 use tonic::{
@@ -20,7 +20,7 @@ use super::StepError;
 use crate::scene::Scene;
 
 /// How long the pull of one small image may take.
-const PULL_DEADLINE: Duration = Duration::from_secs(30);
+const PULL_DEADLINE: Duration = time_limits::NODE_PULL;
 
 /// The method of the container runtime interface.
 const PULL_IMAGE: &str = "/runtime.v1.ImageService/PullImage";

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, api::AttachParams};
 use sandproof_clusters::registry::{RequestKind, RequestRecord};
-use sandproof_scenarios::{InspectStep, ProbeStep, RequestsStep};
+use sandproof_scenarios::{InspectStep, ProbeStep, RequestsStep, time_limits};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 
@@ -16,7 +16,7 @@ use crate::scene::Scene;
 const SUPERVISOR: &str = "/opt/openshell/bin/openshell-sandbox";
 
 /// How long the probe may take inside a container.
-const PROBE_DEADLINE: std::time::Duration = std::time::Duration::from_secs(20);
+const PROBE_DEADLINE: std::time::Duration = time_limits::PROBE;
 
 /// Reads a sandbox's objects.
 pub(super) fn inspect(scene: &mut Scene, step: &InspectStep) -> Value {

@@ -6,7 +6,7 @@ use kube::{
     Api,
     api::{ApiResource, DynamicObject, GroupVersionKind, PostParams},
 };
-use sandproof_scenarios::{SchemaLack, SchemaStep};
+use sandproof_scenarios::{SchemaLack, SchemaStep, time_limits};
 use serde_json::{Value, json};
 
 use super::StepError;
@@ -19,7 +19,7 @@ const DEFINITION: &str = "sandboxes.agents.x-k8s.io";
 const VOLUME: &str = "/schema/openAPIV3Schema/properties/spec/properties/podTemplate/properties/spec/properties/volumes/items/properties";
 
 /// How long the API server may take to go by a changed definition; it takes well under a second.
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = time_limits::SCHEMA;
 
 /// Between two tries: nothing announces that the API server goes by a changed definition.
 const PAUSE: Duration = Duration::from_millis(50);

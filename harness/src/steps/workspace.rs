@@ -14,7 +14,7 @@ use kube::{
 };
 use sandproof_clusters::registry::random_word;
 use sandproof_scenarios::{
-    LifeCycleStep, LookAtStep, NamespaceStep, RemoveStep, RotateStep, SandboxVersion, WorkspaceStep,
+    LifeCycleStep, LookAtStep, NamespaceStep, RemoveStep, RotateStep, SandboxVersion, WorkspaceStep, time_limits,
 };
 use serde_json::{Map, Value, json};
 
@@ -22,10 +22,10 @@ use super::{StepError, deploy, submit};
 use crate::{runner::install::definition, scene::Scene};
 
 /// How long a namespace that is being deleted may take until it is gone.
-const GONE_DEADLINE: Duration = Duration::from_mins(1);
+const GONE_DEADLINE: Duration = time_limits::NAMESPACE_GONE;
 
 /// How long the objects of a sandbox may take to be seen after the driver has answered.
-const OBJECT_DEADLINE: Duration = Duration::from_secs(10);
+const OBJECT_DEADLINE: Duration = time_limits::OBJECT_SEEN;
 
 /// `StopSandbox`, or `StartSandbox`.
 pub(super) async fn set_running(scene: &mut Scene, step: &LifeCycleStep, running: bool) -> Result<Value, StepError> {

@@ -4,13 +4,14 @@ use std::{collections::BTreeMap, time::Duration};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use sandproof_clusters::process::{Process, ProcessError};
-use sandproof_scenarios::{ChartSettings, Feature, ImageOrigin};
+use sandproof_scenarios::{ChartSettings, Feature, ImageOrigin, time_limits};
 use serde_json::{Map, Value, json};
 
 use super::{SecretsForm, Settings, Unappliable};
+use crate::runner::spent::{Party, waiting};
 
 /// How long an installation may take: Helm renders, and creates a handful of objects.
-const INSTALL_DEADLINE: Duration = Duration::from_mins(1);
+const INSTALL_DEADLINE: Duration = time_limits::HELM;
 
 /// How long a chart may take to come from a registry.
 const PULL_DEADLINE: Duration = Duration::from_mins(2);
@@ -148,7 +149,8 @@ impl Tree {
 impl Chart {
     /// Installs the chart; it does not wait for pods, the caller watches them.
     pub(crate) async fn install(&self, namespace: &str, values: &Value) -> Result<(), ProcessError> {
-        self.helm()
+        let installing = self
+            .helm()
             .args(["install", RELEASE, self.directory.as_str()])
             .args(["--namespace", namespace])
             .args(self.files())
@@ -157,22 +159,21 @@ impl Chart {
             .arg("--disable-openapi-validation")
             .stdin(values.to_string())
             .deadline(INSTALL_DEADLINE)
-            .run()
-            .await
-            .map(drop)
+            .run();
+        waiting(Party::Helm, installing).await.map(drop)
     }
 
     /// What the chart renders for an API server of that version; no cluster is asked.
     pub(crate) async fn render(&self, kube_version: &str, values: &Value) -> Result<String, ProcessError> {
-        self.helm()
+        let rendering = self
+            .helm()
             .args(["template", RELEASE, self.directory.as_str(), "--kube-version", kube_version])
             .args(self.files())
             .args(["--values", "-"])
             .stdin(values.to_string())
             .deadline(INSTALL_DEADLINE)
-            .run()
-            .await
-            .map(|captured| captured.stdout)
+            .run();
+        waiting(Party::Helm, rendering).await.map(|captured| captured.stdout)
     }
 
     fn files(&self) -> impl Iterator<Item = &str> {

@@ -23,7 +23,7 @@ const CONNECT_PAUSE: Duration = Duration::from_millis(50);
 const ONCE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// How long one call may take.
-const CALL_DEADLINE: Duration = Duration::from_secs(40);
+const CALL_DEADLINE: Duration = sandproof_scenarios::time_limits::CALL;
 
 /// Why a driver could not be reached.
 #[derive(Debug, Error)]

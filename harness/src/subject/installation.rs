@@ -8,7 +8,7 @@ use kube::{
     api::{DeleteParams, LogParams},
 };
 use sandproof_clusters::process::ProcessError;
-use sandproof_scenarios::{ChartSettings, DriverExpectation};
+use sandproof_scenarios::{ChartSettings, DriverExpectation, time_limits};
 use serde_json::Value;
 
 use super::{
@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// How long the driver's pod may take to run or to end: it pulls one small image.
-const START_DEADLINE: Duration = Duration::from_mins(1);
+const START_DEADLINE: Duration = time_limits::DRIVER_START;
 
 /// Lines of the driver's log that an observation holds.
 const LOG_LINES: i64 = 40;

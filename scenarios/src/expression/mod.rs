@@ -63,6 +63,18 @@ impl Expression {
         fields.iter().any(|(read, _)| *read == field) || (field == "id" && self.root.names_an_id())
     }
 
+    /// Whether it reads any field below `parent`, for example `subject.name` below `subject`.
+    pub(crate) fn reads_below(&self, parent: &str) -> bool {
+        let mut fields = Vec::new();
+        self.root.collect_fields(&mut fields);
+        fields.iter().any(|(read, _)| read.strip_prefix(parent).is_some_and(|rest| rest.starts_with('.')))
+    }
+
+    /// Whether it can hold where these fields are known and nothing is known of all others.
+    pub(crate) fn can_hold_with(&self, known: &Value) -> bool {
+        overlap::can_hold_with(&self.root, known)
+    }
+
     /// The text it was parsed from.
     pub fn text(&self) -> &str {
         &self.text

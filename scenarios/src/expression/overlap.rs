@@ -35,6 +35,22 @@ pub(super) fn overlap(left: Option<&Node>, right: Option<&Node>) -> bool {
     })
 }
 
+/// Whether some fields fulfil the condition, those of `known` being as they are there.
+pub(super) fn can_hold_with(node: &Node, known: &Value) -> bool {
+    let mut values: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
+    node.visit(&mut |field, comparison, text| collect(values.entry(field).or_default(), comparison, text));
+    for (field, candidates) in &mut values {
+        match field.split('.').try_fold(known, |value, key| value.get(key)) {
+            Some(value) if !value.is_null() => *candidates = vec![value.clone()],
+            _ => complete(field, candidates),
+        }
+    }
+    let combinations = values.values().try_fold(1_usize, |product, candidates| product.checked_mul(candidates.len()));
+    // What has too many combinations to be tried is not ruled out.
+    let Some(combinations) = combinations.filter(|number| *number <= MOST) else { return true };
+    (0..combinations).any(|number| evaluate::holds(node, &combination(&values, number)))
+}
+
 /// What a comparison with `text` can be changed by.
 fn collect(candidates: &mut Vec<Value>, comparison: Comparison, text: &str) {
     if comparison == Comparison::Matches {
@@ -117,6 +133,17 @@ mod tests {
         let (left, right) = (parse(left).unwrap(), parse(right).unwrap());
         assert_eq!(overlap(Some(&left), Some(&right)), expected);
         assert_eq!(overlap(Some(&right), Some(&left)), expected);
+    }
+
+    #[rstest]
+    #[case("kubernetes >= 1.35 && capabilities.credentialCheck == bypassed", true)]
+    #[case("kubernetes < 1.35 && capabilities.credentialCheck == bypassed", false)]
+    #[case("runtime.name == containerd || kubernetes < 1.35", false)]
+    #[case("capabilities.imageVolume != works", true)]
+    #[case("agentSandbox.served ~ v1alpha1", true)]
+    fn what_is_known_rules_out_and_what_is_unknown_does_not(#[case] text: &str, #[case] expected: bool) {
+        let known = serde_json::json!({ "kubernetes": "1.36.4", "runtime": { "name": "cri-o" } });
+        assert_eq!(can_hold_with(&parse(text).unwrap(), &known), expected);
     }
 
     #[test]

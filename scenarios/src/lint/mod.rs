@@ -1,6 +1,7 @@
 //! Faults that can be found without a cluster: names that lead nowhere, and what can never hold.
 
 mod checks;
+mod limits;
 mod names;
 
 use crate::language::ScenarioInstance;
@@ -19,5 +20,6 @@ pub(crate) fn instance(instance: &ScenarioInstance, document: &Document) -> Vec<
     }
     let observed = names::steps(instance, document, &mut errors);
     checks::expect(instance, &observed, document, &mut errors);
+    limits::limits(instance, &observed, document, &mut errors);
     errors
 }

@@ -3,9 +3,8 @@
 use camino::Utf8PathBuf;
 use jiff::civil::date;
 use rstest::rstest;
-use serde_json::json;
 
-use crate::{Expectations, Facts, Suite, SuiteError, SuiteErrors};
+use crate::{Expectations, Suite, SuiteError, SuiteErrors};
 
 const FAULTS: &[&str] = &["ignore-global-secrets", "writable-mount"];
 
@@ -114,6 +113,26 @@ fn the_good_scenario_is_good() {
     "within: 20s",
     "within: 20",
     "line 22, at 20: invalid type: integer `20`, expected a length of time such as `20s`"
+)]
+#[case::too_short(
+    "within: 20s",
+    "within: 20ms",
+    "line 22, at 20ms: 20ms is too short for a wait: nothing can have happened by then (write something from 1s to 300s)"
+)]
+#[case::too_long(
+    "within: 20s",
+    "within: 20m",
+    "line 22, at 20m: 1200s is too long for a wait: a scenario that waits so long hangs (write something from 1s to 300s)"
+)]
+#[case::too_quiet(
+    "- watch: {}",
+    "- watch: {}\n  - quiet: {for: 2m}",
+    "line 20, at 2m: 120s is too long for a quiet time: a scenario that waits so long hangs (write something from 100ms to 60s)"
+)]
+#[case::impossible_time(
+    "  - {at: create.code, equals: OK}",
+    "  - {at: create.code, equals: OK}\n  - {at: await.seconds, atLeast: 21}",
+    "line 28, at 21: `await` takes 20s at most, so this can never hold"
 )]
 #[case::unknown_unit(
     "within: 20s",
@@ -391,23 +410,6 @@ fn rows_have_to_be_of_use(#[case] rows: &str, #[case] expected: &[&str]) {
     let parsed = Expectations::parse(&text, "expectations.yaml".into(), &suite, date(2026, 11, 1));
     let found: Vec<String> = parsed.err().iter().flat_map(SuiteErrors::errors).map(described).collect();
     assert_eq!(found, expected);
-}
-
-#[test]
-fn a_row_that_nothing_needed_is_found_out() {
-    let suite = super::suite_of(&[("PS-05", &[]), ("SL-01", &[])]);
-    let text = "expectations:
-  - {scenario: PS-05, when: provider == kind, verdict: skipped, reason: r}
-  - {scenario: SL-01, when: provider == native, verdict: skipped, reason: r}
-";
-    let expectations = Expectations::parse(text, "expectations.yaml".into(), &suite, date(2026, 11, 1)).unwrap();
-    let clusters = [Facts::new(json!({"provider": "native"}))];
-    let unused: Vec<(usize, &str)> = expectations
-        .unused(&suite, &clusters)
-        .into_iter()
-        .map(|(number, row)| (number, row.scenario.as_str()))
-        .collect();
-    assert_eq!(unused, [(1, "PS-05")]);
 }
 
 #[rstest]

@@ -5,8 +5,8 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::{
-    Applies, Check, Expectations, Facts, Feature, Judgement, Observations, Parameters, ScenarioFile, ScenarioInstance,
-    StepError, Suite, Verdict, judge, judge_beforehand,
+    Applies, Check, Expectations, Expiry, Facts, Feature, Judgement, Observations, Parameters, ScenarioFile,
+    ScenarioInstance, StepError, Suite, Verdict, judge, judge_beforehand, judge_leftovers,
 };
 
 fn instance() -> ScenarioInstance {
@@ -195,8 +195,8 @@ const FLAKY: &str = "  - {scenario: SL-01, verdict: flaky, reason: races, expire
     true
 )]
 #[case::flaky_gap(GAP, seen("OK", "", true), "works", 2, Verdict::Flaky, true)]
-#[case::expired(OLD_GAP, seen("OK", "", false), "works", 1, Verdict::Fail, false)]
-#[case::expired_pass(OLD_GAP, seen("OK", "", true), "works", 1, Verdict::Pass, true)]
+#[case::expired(OLD_GAP, seen("OK", "", false), "works", 1, Verdict::KnownGap, true)]
+#[case::expired_pass(OLD_GAP, seen("OK", "", true), "works", 1, Verdict::UnexpectedPass, false)]
 #[case::other_parameter(OTHER_PARAMETER, seen("OK", "", false), "works", 1, Verdict::Fail, false)]
 #[case::this_parameter(THIS_PARAMETER, seen("OK", "", false), "works", 1, Verdict::KnownGap, true)]
 #[case::silent(SILENT, seen("OK", "", false), "dropped", 1, Verdict::UnsupportedSilent, true)]
@@ -246,8 +246,51 @@ fn an_environments_failure_is_never_excused() {
 fn reasons_are_in_the_judgement() {
     let gap = judge(&instance(), &seen("OK", "", false), &facts("works"), &expectations(GAP), 1);
     let unexpected = judge(&instance(), &seen("OK", "", true), &facts("works"), &expectations(GAP), 1);
-    let expired = judge(&instance(), &seen("OK", "", false), &facts("works"), &expectations(OLD_GAP), 1);
+    let counts = expectations(OLD_GAP).with_expiry(Expiry::Counts);
+    let expired = judge(&instance(), &seen("OK", "", false), &facts("works"), &counts, 1);
     insta::assert_json_snapshot!([gap, unexpected, expired]);
+}
+
+#[rstest]
+#[case::fails(false, Verdict::Fail, "(the expectation that excused it ended on 2026-11-21)")]
+#[case::passes(true, Verdict::UnexpectedPass, "although it was expected not to")]
+fn an_expired_row_is_red_where_that_counts(#[case] reached: bool, #[case] verdict: Verdict, #[case] said: &str) {
+    let rows = expectations(OLD_GAP).with_expiry(Expiry::Counts);
+    let judgement = judge(&instance(), &seen("OK", "", reached), &facts("works"), &rows, 1);
+    assert_eq!((judgement.verdict, judgement.expected), (verdict, false));
+    assert!(judgement.summary.contains(said), "{}", judgement.summary);
+    assert!(judgement.expectation.is_some_and(|row| row.expired));
+}
+
+#[test]
+fn an_expired_row_keeps_a_scenario_from_being_run_unless_that_counts() {
+    let row = "  - {scenario: SL-01, verdict: skipped, reason: slow, expires: 2026-11-21}\n";
+    let judgement = judge_beforehand(&instance(), &facts("works"), &expectations(row)).unwrap();
+    assert!(judgement.expectation.unwrap().expired);
+    let counts = expectations(row).with_expiry(Expiry::Counts);
+    assert_eq!(judge_beforehand(&instance(), &facts("works"), &counts), None);
+}
+
+#[rstest]
+#[case(Verdict::Pass, true)]
+#[case(Verdict::Unsupported, true)]
+#[case(Verdict::KnownGap, true)]
+#[case(Verdict::Flaky, true)]
+#[case(Verdict::UnexpectedPass, true)]
+#[case(Verdict::UnsupportedSilent, true)]
+#[case(Verdict::Fail, false)]
+#[case(Verdict::Error, false)]
+#[case(Verdict::NotRun, false)]
+#[case(Verdict::Skipped, false)]
+fn what_is_left_behind_is_red(#[case] verdict: Verdict, #[case] changes: bool) {
+    assert_eq!(judge_leftovers(verdict, &[]), None);
+    let left = ["ClusterRole a".to_owned(), "Namespace b".to_owned()];
+    let judgement = judge_leftovers(verdict, &left);
+    assert_eq!(judgement.is_some(), changes);
+    if let Some(judgement) = judgement {
+        assert_eq!((judgement.verdict, judgement.expected), (Verdict::Fail, false));
+        assert_eq!(judgement.summary, "left behind: ClusterRole a, Namespace b");
+    }
 }
 
 #[test]

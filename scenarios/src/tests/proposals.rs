@@ -66,6 +66,15 @@ fn a_row_that_excuses_what_passes_is_removed_and_an_expired_one_gets_a_new_end()
     ));
 }
 
+/// Outside of the profile `release` an expired row excuses still.
+#[test]
+fn an_expired_row_that_excused_gets_a_new_end_too() {
+    let seen = [("1.36.4", "PS-01", Verdict::KnownGap, true), ("1.36.4", "PS-02", Verdict::KnownGap, true)];
+    let text = proposed(FILE, &seen);
+    assert!(text.starts_with("PS-02 is still as an expired row says"), "{text}");
+    assert!(text.contains("reason: it was to be mended\n    expires: 2027-02-20"), "{text}");
+}
+
 #[test]
 fn a_row_is_added_for_what_is_red_with_the_condition_that_tells_it_apart() {
     insta::assert_snapshot!(proposed(

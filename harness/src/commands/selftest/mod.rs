@@ -2,6 +2,7 @@
 
 mod kills;
 mod mutations;
+mod soak;
 
 use sandproof_reports::ExitCode;
 
@@ -15,5 +16,6 @@ pub(crate) async fn selftest(global: &GlobalArguments, command: SelftestCommand)
     match command {
         SelftestCommand::Mutations { faults, quick, json } => mutations::mutations(global, faults, quick, json).await,
         SelftestCommand::Kills { quick, json } => kills::kills(global, quick, json).await,
+        SelftestCommand::Soak(arguments) => soak::soak(global, &arguments).await,
     }
 }

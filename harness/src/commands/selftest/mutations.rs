@@ -4,7 +4,7 @@
 //! against it; with `--quick` only those that claim this one.
 //! A fault is caught when exactly the scenarios that claim it turn red, of those that run and make sense on the cluster.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 use camino::Utf8PathBuf;
 use sandproof_protocol::faults::FAULTS;
@@ -15,17 +15,17 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cli::{GlobalArguments, Keep, Profile, SelectionArguments, SubjectArguments},
+    cli::{GlobalArguments, Profile, SelectionArguments, SubjectArguments},
     commands::{list::table, suite},
-    events::{Event, Events},
+    events::{Event, Events, Sink},
     failure::Failure,
-    interrupt,
     paths::Paths,
     plan::{self, Plan},
     runner::{
-        cell, equip,
+        cell,
+        one_cell::{with_cell, with_events},
         result::Bench,
-        run::{self, RunSettings},
+        run::RunSettings,
     },
     sinks::{JsonLines, Progress},
     subject::choice::Choice,
@@ -71,35 +71,19 @@ pub(super) async fn mutations(
     // Any fault: it chooses the driver that has all of them compiled in.
     let arguments = SubjectArguments { faults: vec![FAULTS[0].name.to_owned()], ..SubjectArguments::default() };
     let subject = Choice::make(&paths, &arguments)?;
-    let run_id = run::new_run_id();
-    let out = Utf8PathBuf::from(crate::commands::run::OUT).join(format!("mutations-{run_id}"));
+    let expectations = suite::expectations(&paths, &suite, None)?;
+    let settings = RunSettings::of_one_cell(paths, global.sources.clone(), Utf8PathBuf::new(), subject);
+    let out = Utf8PathBuf::from(crate::commands::run::OUT).join(format!("mutations-{}", settings.run_id));
     fs_err::create_dir_all(&out).map_err(|error| Failure::environment("make a directory for the evidence", error))?;
-    let settings = RunSettings {
-        run_id,
-        paths,
-        sources: global.sources.clone(),
-        out: out.clone(),
-        keep: Keep::Never,
-        cells: None,
-        jobs: None,
-        retries: 0,
-        subject,
-        install: true,
-        existing: None,
-    };
-    let (events, pump) = Events::start(vec![
-        Box::new(JsonLines::create(&out.join("events.jsonl"))?),
-        Box::new(Progress::new(global.verbose)),
-    ]);
-    let cancelled = CancellationToken::new();
-    let listening = interrupt::listen(cancelled.clone(), events.clone())?;
-    let expectations = suite::expectations(&settings.paths, &suite, None)?;
-    let outcome = all(&settings, &plan, expectations, (&faults, quick), &events, &cancelled).await;
-    listening.abort();
-    drop(events);
-    pump.drain().await;
-    let mutations = outcome?;
-    if cancelled.is_cancelled() {
+    let settings = RunSettings { out: out.clone(), ..settings };
+    let sinks: Vec<Box<dyn Sink>> =
+        vec![Box::new(JsonLines::create(&out.join("events.jsonl"))?), Box::new(Progress::new(global.verbose))];
+    let (mutations, interrupted) = with_events(sinks, async |events, cancelled| {
+        let mutations = all(&settings, &plan, expectations, (&faults, quick), events, cancelled).await?;
+        Ok((mutations, cancelled.is_cancelled()))
+    })
+    .await?;
+    if interrupted {
         return Ok(ExitCode::INTERRUPTED);
     }
     if json {
@@ -137,49 +121,28 @@ async fn all(
         profile: "mutations".to_owned(),
         cells: vec![planned.name.clone()],
         results: faults.map(|fault| scenarios_for(plan, fault.name, quick).len()).sum(),
+        seed: settings.seed,
     });
-    let foundation = run::lay(settings, planned, events, cancelled).await?;
-    let context = run::context(settings, &foundation, Arc::new(expectations), events, cancelled)?;
-    let name = format!("mutations-{}", settings.run_id.rsplit('-').next().unwrap_or_default());
-    let mut phases = Vec::new();
-    let equipped = equip::equip(&context, planned, &name, &mut phases).await;
-    let outcome = match equipped {
-        Ok(equipped) => {
-            let mut mutations = Vec::new();
-            for (index, fault) in FAULTS.iter().enumerate() {
-                if (!wanted.is_empty() && !wanted.iter().any(|name| name == fault.name)) || cancelled.is_cancelled() {
-                    continue;
-                }
-                events.emit(Event::CellNote { cell: planned.id.clone(), text: format!("fault {}", fault.name) });
-                let mut stage = (*equipped.bench.stage).clone();
-                stage.subject.faults = vec![fault.name.to_owned()];
-                let bench = Bench {
-                    stage: Arc::new(stage),
-                    facts: equipped.bench.facts.clone(),
-                    limits: equipped.bench.limits.clone(),
-                    expectations: Arc::clone(&equipped.bench.expectations),
-                    out: settings.out.join(fault.name),
-                    retries: 0,
-                    keep: Keep::Never,
-                    report: settings.out.to_string(),
-                };
-                let offset = index * POSITIONS_PER_FAULT;
-                let scenarios = scenarios_for(plan, fault.name, quick);
-                let mut results = cell::perform(&bench, &scenarios, context.jobs, offset).await;
-                again(&bench, &scenarios, &mut results, offset, events).await;
-                mutations.push(judged(fault.name, &scenarios, &results));
+    let name = format!("mutations-{}", settings.short_id());
+    with_cell(settings, planned, &name, expectations, (events, cancelled), async |context, equipped| {
+        let mut mutations = Vec::new();
+        for (index, fault) in FAULTS.iter().enumerate() {
+            if (!wanted.is_empty() && !wanted.iter().any(|name| name == fault.name)) || cancelled.is_cancelled() {
+                continue;
             }
-            equipped.cluster.delete().await;
-            Ok(mutations)
+            events.emit(Event::CellNote { cell: planned.id.clone(), text: format!("fault {}", fault.name) });
+            let mut stage = (*equipped.bench.stage).clone();
+            stage.subject.faults = vec![fault.name.to_owned()];
+            let bench = equipped.bench.on(stage, settings.out.join(fault.name));
+            let offset = index * POSITIONS_PER_FAULT;
+            let scenarios = scenarios_for(plan, fault.name, quick);
+            let mut results = cell::perform(&bench, &scenarios, context.jobs, offset).await;
+            again(&bench, &scenarios, &mut results, offset, events).await;
+            mutations.push(judged(fault.name, &scenarios, &results));
         }
-        Err(failure) => {
-            let _ = sandproof_clusters::ledger::down(&settings.paths.state, &name).await;
-            Err(failure)
-        }
-    };
-    drop(context);
-    foundation.remove().await;
-    outcome
+        Ok(mutations)
+    })
+    .await
 }
 
 /// What runs against a fault: everything, or what claims it.

@@ -1,0 +1,68 @@
+//! The namespace of a scenario: made before its first step, and taken away with all that belongs to it.
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{
+    Api,
+    api::{DeleteParams, PostParams},
+};
+use serde_json::json;
+
+use super::{
+    leftovers::{Leftover, remove_release},
+    result::file_name,
+};
+use crate::{events::Event, failure::Failure, scene::Scene, steps};
+
+/// Creates the scenario's namespace.
+pub(super) async fn open(scene: &Scene) -> Result<(), Failure> {
+    if scene.stage.subject.namespace().is_some() {
+        return Ok(());
+    }
+    let tried = format!("create the namespace {}", scene.namespace);
+    let mut namespace = json!({
+        "metadata": { "name": scene.namespace, "labels": { "sandproof.dev/scenario": label(&scene.key) } },
+    });
+    scene.stage.place.label(&mut namespace);
+    let namespace: Namespace =
+        serde_json::from_value(namespace).map_err(|error| Failure::environment(&tried, error))?;
+    Api::all(scene.stage.client.clone())
+        .create(&PostParams::default(), &namespace)
+        .await
+        .map(drop)
+        .map_err(|error| Failure::environment(&tried, error))
+}
+
+/// Removes what the scenario made: asks for the end of its namespaces, and removes what its driver's chart installed
+/// beside them. Returns what of a namespace that is not its own stays.
+pub(super) async fn close(scene: &mut Scene) -> Vec<Leftover> {
+    if scene.stage.subject.namespace().is_some() {
+        return steps::clear(scene).await;
+    }
+    let client = &scene.stage.client;
+    let warn = |text: String| scene.stage.events.emit(Event::Warning { text });
+    let api: Api<Namespace> = Api::all(client.clone());
+    for namespace in scene.namespaces() {
+        match api.delete(&namespace, &DeleteParams::background()).await {
+            Ok(_) => {}
+            // A workspace need not have had a namespace, and the driver may have deleted it.
+            Err(kube::Error::Api(status)) if status.code == 404 && namespace != scene.namespace => {}
+            Err(error) => warn(format!("cannot delete the namespace {namespace}: {error}")),
+        }
+    }
+    if scene.settings.is_some()
+        && scene.stage.subject.chart().is_some()
+        && let Err(error) = remove_release(client, &scene.namespace).await
+    {
+        warn(format!("cannot remove what the driver's chart made beside {}: {error}", scene.namespace));
+    }
+    Vec::new()
+}
+
+/// A key as a label value: at most 63 characters.
+fn label(key: &str) -> String {
+    let mut value: String = file_name(key).chars().take(63).collect();
+    while value.ends_with(['-', '.', '_']) {
+        value.pop();
+    }
+    value
+}
