@@ -17,6 +17,7 @@ use std::{
 
 pub use bound::BoundChild;
 use camino::{Utf8Path, Utf8PathBuf};
+use rustix::process::{Pid, Signal, kill_process_group};
 use thiserror::Error;
 use tokio::{
     io::AsyncWriteExt,
@@ -40,6 +41,7 @@ pub struct Process {
     directory: Option<Utf8PathBuf>,
     deadline: Duration,
     stdin: Option<Vec<u8>>,
+    own_group: bool,
 }
 
 /// What a finished process left.
@@ -114,6 +116,7 @@ impl Process {
             directory: None,
             deadline: DEFAULT_DEADLINE,
             stdin: None,
+            own_group: false,
         }
     }
 
@@ -198,15 +201,20 @@ impl Process {
     }
 
     /// Runs to the end and returns what it left, whatever its status.
+    ///
+    /// An interrupt typed at the terminal does not reach it: whoever waits for it decides what an interrupt means.
+    /// A process that is not waited for to its end is killed with all that it has started.
     pub async fn output(mut self) -> Result<Captured, ProcessError> {
         let command = self.pasteable();
         let deadline = self.deadline;
         let input = self.stdin.take();
+        self.own_group = true;
         let mut child = self.spawn(SpawnStdio {
             stdin: if input.is_some() { Stdio::piped() } else { Stdio::null() },
             stdout: Stdio::piped(),
             stderr: Stdio::piped(),
         })?;
+        let group = Group::of(&child);
         let pipe = child.stdin.take();
         let feed = async {
             if let (Some(mut pipe), Some(input)) = (pipe, input) {
@@ -214,7 +222,11 @@ impl Process {
                 let _ = pipe.write_all(&input).await;
             }
         };
-        let work = async { tokio::join!(child.wait_with_output(), feed).0 };
+        let work = async {
+            let output = tokio::join!(child.wait_with_output(), feed).0;
+            group.ended();
+            output
+        };
         match tokio::time::timeout(deadline, work).await {
             Err(_) => Err(ProcessError::Deadline { command, seconds: deadline.as_secs() }),
             Ok(Err(source)) => Err(ProcessError::Io { command, source }),
@@ -268,10 +280,36 @@ impl Process {
             command.env_clear();
         }
         command.args(&self.arguments).envs(&self.environment);
+        if self.own_group {
+            command.process_group(0);
+        }
         if let Some(directory) = &self.directory {
             command.current_dir(directory);
         }
         command
+    }
+}
+
+/// The process group of a child that leads one; killed when dropped, unless the child ended by itself.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn of(child: &Child) -> Self {
+        Self(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw))
+    }
+
+    /// What a program leaves behind when it ends by itself is meant to stay, as a daemon is.
+    fn ended(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(leader) = self.0 {
+            // It may have ended just now.
+            let _ = kill_process_group(leader, Signal::KILL);
+        }
     }
 }
 
@@ -299,6 +337,21 @@ mod tests {
     async fn a_deadline_ends_the_process() {
         let error = Process::new("sleep").arg("60").deadline(Duration::from_millis(50)).run().await.unwrap_err();
         assert!(matches!(error, ProcessError::Deadline { .. }));
+    }
+
+    #[tokio::test]
+    async fn a_deadline_ends_what_the_process_has_started_too() {
+        let directory = tempfile::tempdir().unwrap();
+        let fifo = directory.path().join("alive");
+        let fifo = fifo.to_str().unwrap();
+        Process::new("mkfifo").arg(fifo).run().await.unwrap();
+        // The grandchild holds the writing end open for as long as it lives.
+        let script = format!("sh -c 'exec sleep 60' > {fifo} & wait");
+        let reading = tokio::spawn(Process::new("cat").arg(fifo).output());
+        let ended = Process::new("sh").args(["-c", &script]).deadline(Duration::from_millis(500)).run().await;
+        assert!(matches!(ended.unwrap_err(), ProcessError::Deadline { .. }));
+        let read = tokio::time::timeout(Duration::from_secs(20), reading).await;
+        assert!(read.unwrap().unwrap().unwrap().status.success());
     }
 
     #[tokio::test]

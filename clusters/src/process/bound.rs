@@ -17,7 +17,10 @@ pub struct BoundChild {
 
 impl Process {
     /// Starts a long-running process that dies with this one, by `setpriv` of util-linux.
+    ///
+    /// An interrupt typed at the terminal does not reach it: it is needed until everything is cleaned up.
     pub async fn spawn_bound(mut self, stdio: SpawnStdio) -> Result<BoundChild, ProcessError> {
+        self.own_group = true;
         let program = std::mem::replace(&mut self.program, "setpriv".into());
         self.arguments.splice(0..0, ["--pdeathsig".into(), "KILL".into(), "--".into(), program]);
         let (child, parent) = self.spawn_from_lasting_thread("process-parent", stdio).await?;
@@ -78,6 +81,14 @@ mod tests {
         let mut deaf = deaf.spawn_bound(quiet()).await.unwrap();
         deaf.end(Duration::from_millis(200)).await;
         assert!(deaf.id().is_none());
+    }
+
+    #[tokio::test]
+    async fn an_interrupt_of_the_terminal_does_not_reach_it() {
+        let mut child = Process::new("sleep").arg("60").spawn_bound(quiet()).await.unwrap();
+        let id = Pid::from_raw(child.id().unwrap().cast_signed()).unwrap();
+        assert_eq!(rustix::process::getpgid(Some(id)).unwrap(), id);
+        child.kill().await.unwrap();
     }
 
     #[tokio::test]

@@ -1,6 +1,10 @@
 //! The arguments of `selftest`.
 
-use clap::{Args, Subcommand};
+use clap::{
+    Args, Subcommand,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
+use sandproof_clusters::provider::Provider;
 
 /// `selftest`.
 #[derive(Debug, Subcommand)]
@@ -19,6 +23,9 @@ pub(crate) enum SelftestCommand {
     },
     /// Kill the harness in each phase and see what is left
     Kills {
+        /// Who makes the clusters: native or kind
+        #[arg(long, env = "SANDPROOF_PROVIDER", default_value = "native", value_parser = makers())]
+        provider: Provider,
         /// Fewer cases
         #[arg(long)]
         quick: bool,
@@ -48,4 +55,11 @@ pub(crate) struct SoakArguments {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// The providers that make clusters; an existing one is nobody's to be killed.
+fn makers() -> impl TypedValueParser<Value = Provider> {
+    let names =
+        Provider::ALL.iter().filter(|provider| **provider != Provider::Existing).map(|provider| provider.name());
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<Provider>())
 }

@@ -1,7 +1,8 @@
 //! `selftest kills`: signals in every phase of a run, and what is left afterwards.
 //!
 //! SIGINT and SIGTERM must leave a record and nothing else, with exit code 130.
-//! After SIGKILL nothing of the cluster may run, and a sweep must remove the rest.
+//! After SIGKILL nothing of a native cluster may run, and a sweep must remove the rest.
+//! A kind cluster belongs to its engine and outlives the harness: there it is the sweep that must leave nothing.
 
 use std::{os::unix::process::ExitStatusExt, process::Stdio, time::Duration};
 
@@ -11,8 +12,9 @@ use rustix::{
     process::{Pid, Signal, kill_process},
 };
 use sandproof_clusters::{
-    ledger,
+    ledger::{self, Swept},
     process::{Process, SpawnStdio},
+    provider::Provider,
 };
 use sandproof_reports::{ExitCode, Record};
 use serde::Serialize;
@@ -70,14 +72,19 @@ const SIDE_BY_SIDE: &[Case] = &[
 ];
 
 /// Kills a run in each phase with each signal; the quick form takes a few of them.
-pub(super) async fn kills(global: &GlobalArguments, quick: bool, json: bool) -> Result<ExitCode, Failure> {
+pub(super) async fn kills(
+    global: &GlobalArguments,
+    provider: Provider,
+    quick: bool,
+    json: bool,
+) -> Result<ExitCode, Failure> {
     let paths = Paths::find()?;
     let mut cases: Vec<Case> = if quick {
         QUICK.to_vec()
     } else {
         PHASES.iter().flat_map(|phase| SIGNALS.iter().map(move |signal| Case { phase, signal, cells: 1 })).collect()
     };
-    let pair = two_cached_cells(global, &paths)?;
+    let pair = two_cached_cells(global, &paths, provider)?;
     match &pair {
         Some(_) => cases.extend(SIDE_BY_SIDE),
         None => terminal::progress("the cache has no two cells, so that none is killed beside another"),
@@ -86,7 +93,7 @@ pub(super) async fn kills(global: &GlobalArguments, quick: bool, json: bool) -> 
     for case in cases {
         terminal::progress(&format!("{} in phase {}, cells: {}", case.signal, case.phase, case.cells));
         let selection = pair.as_deref().filter(|_| case.cells > 1);
-        outcomes.push(one(&paths, case, selection).await?);
+        outcomes.push(one(&paths, provider, case, selection).await?);
     }
     let ok = outcomes.iter().all(|outcome| outcome.ok);
     if json {
@@ -110,11 +117,11 @@ pub(super) async fn kills(global: &GlobalArguments, quick: bool, json: bool) -> 
 }
 
 /// An expression for two cells that the cache has everything for.
-fn two_cached_cells(global: &GlobalArguments, paths: &Paths) -> Result<Option<String>, Failure> {
+fn two_cached_cells(global: &GlobalArguments, paths: &Paths, provider: Provider) -> Result<Option<String>, Failure> {
     let store = provision::store(paths, &global.sources)?;
     let mut cached = Vec::new();
     for cell in plan::cells(&plan::load_pins(paths)?) {
-        if provision::cached(&store, &cell)? {
+        if cell.provider == provider && provision::cached(&store, &cell)? {
             cached.push(format!("id == \"{}\"", cell.id));
         }
     }
@@ -122,7 +129,7 @@ fn two_cached_cells(global: &GlobalArguments, paths: &Paths) -> Result<Option<St
     Ok((cached.len() > 1).then(|| cached.split_off(cached.len() - 2).join(" || ")))
 }
 
-async fn one(paths: &Paths, case: Case, cells: Option<&str>) -> Result<Outcome, Failure> {
+async fn one(paths: &Paths, provider: Provider, case: Case, cells: Option<&str>) -> Result<Outcome, Failure> {
     let tried = "run the case";
     let failed = |error: std::io::Error| Failure::environment(tried, error);
     let scratch = tempfile::Builder::new().prefix("sandproof-kills-").tempdir().map_err(failed)?;
@@ -134,7 +141,7 @@ async fn one(paths: &Paths, case: Case, cells: Option<&str>) -> Result<Outcome, 
     let before = ledger::inventory(&state);
     let mut run = Process::new(paths.program("sandproof")?)
         .args(["run", "--scenario", "tags ~ \"pull-secrets\"", "--verbose", "--out", out.as_str()])
-        .args(["--cells", &case.cells.to_string()]);
+        .args(["--provider", provider.name(), "--cells", &case.cells.to_string()]);
     if let Some(cells) = cells {
         run = run.args(["--cell", cells]);
     }
@@ -185,13 +192,16 @@ async fn one(paths: &Paths, case: Case, cells: Option<&str>) -> Result<Outcome, 
     let record_written = Record::read(out.join("report.json")).is_ok();
     if killed {
         leftovers.extend(still_running(&state).await);
-        let swept = ledger::sweep(&state).await.map_err(|error| Failure::environment("sweep", error))?;
-        leftovers.extend(swept.removed.into_iter().flat_map(|swept| swept.leftovers.lines()));
+        let swept = sweep(&state).await?;
+        leftovers.extend(swept.into_iter().flat_map(|swept| swept.leftovers.lines()));
     }
+    // What a container engine has is in no inventory of the host: a sweep finds it by its labels.
+    let found = sweep(&state).await?;
+    leftovers.extend(found.into_iter().map(|swept| format!("cluster {}", swept.name)));
     leftovers.extend(ledger::inventory(&state).since(&before));
     let as_told = if case.signal == "SIGKILL" { killed } else { exit_code == Some(130) && record_written };
     Ok(Outcome {
-        provider: "native",
+        provider: provider.name(),
         phase: case.phase,
         signal: case.signal,
         cells: case.cells,
@@ -200,6 +210,10 @@ async fn one(paths: &Paths, case: Case, cells: Option<&str>) -> Result<Outcome, 
         ok: reached && as_told && leftovers.is_empty(),
         leftovers,
     })
+}
+
+async fn sweep(state: &Utf8Path) -> Result<Vec<Swept>, Failure> {
+    Ok(ledger::sweep(state).await.map_err(|error| Failure::environment("sweep", error))?.removed)
 }
 
 /// The processes of the ledger's clusters that have not ended within the deadline.

@@ -15,7 +15,7 @@ use crate::{
 pub(crate) async fn selftest(global: &GlobalArguments, command: SelftestCommand) -> Result<ExitCode, Failure> {
     match command {
         SelftestCommand::Mutations { faults, quick, json } => mutations::mutations(global, faults, quick, json).await,
-        SelftestCommand::Kills { quick, json } => kills::kills(global, quick, json).await,
+        SelftestCommand::Kills { provider, quick, json } => kills::kills(global, provider, quick, json).await,
         SelftestCommand::Soak(arguments) => soak::soak(global, &arguments).await,
     }
 }
