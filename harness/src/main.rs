@@ -26,13 +26,21 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+/// Bytes of a worker's stack: as many as the main thread's. A cell is one future with all of its scenarios in it, and a
+/// debug build has every state of it on the stack.
+const WORKER_STACK: usize = 8 << 20;
+
 fn main() -> ExitCode {
     let arguments = match cli::Cli::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return terminal::usage(&error),
     };
     terminal::prepare(arguments.global.color);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_stack_size(WORKER_STACK)
+        .enable_all()
+        .build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => return terminal::failure(&failure::Failure::environment("start the runtime", error)),

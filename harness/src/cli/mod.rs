@@ -67,7 +67,7 @@ pub(crate) struct SourceArguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run scenarios on clusters and report the compatibility matrix
-    Run(RunArguments),
+    Run(Box<RunArguments>),
     /// Show what a run would do, without doing it
     Plan(PlanArguments),
     /// List cells, scenarios, components or faults

@@ -29,7 +29,7 @@ use crate::{
 pub(crate) async fn dispatch(arguments: Cli) -> Result<u8, Failure> {
     let global = arguments.global;
     let code = match arguments.command {
-        Command::Run(arguments) => run::run(&global, arguments).await?,
+        Command::Run(arguments) => run::run(&global, *arguments).await?,
         Command::Plan(arguments) => list::plan(&arguments).await?,
         Command::List(arguments) => list::list(&global, &arguments)?,
         Command::Explain(arguments) => explain::explain(&arguments)?,

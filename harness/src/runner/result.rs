@@ -98,7 +98,7 @@ impl Bench {
             return self.skipped(scenario, judgement.expected, judgement.summary);
         }
         let started = Instant::now();
-        let ((last, count), spent) = spent::measured(self.attempts(scenario, position)).await;
+        let ((last, count), spent) = spent::measured(Box::pin(self.attempts(scenario, position))).await;
         let mut result = self.blank(scenario, last.judgement.verdict);
         result.expected = last.judgement.expected;
         result.attempts = count;
@@ -115,11 +115,11 @@ impl Bench {
     /// Tries a scenario as often as retries allow, until it is not red. Gives the last attempt and the number of them.
     async fn attempts(&self, scenario: &ScenarioInstance, position: usize) -> (Attempt, u32) {
         let mut count = 1;
-        let mut last = self.attempt(scenario, position, count).await;
+        let mut last = Box::pin(self.attempt(scenario, position, count)).await;
         let again = |last: &Attempt| is_red(&last.judgement) || !last.leftovers.is_empty();
         while count <= u32::from(self.retries) && again(&last) && !self.stage.halt.is_cancelled() {
             count += 1;
-            last = self.attempt(scenario, position, count).await;
+            last = Box::pin(self.attempt(scenario, position, count)).await;
         }
         (last, count)
     }
@@ -222,7 +222,7 @@ impl Bench {
         let evidence = self.collect(&scene, scenario, &judgement, driver_log.as_deref(), count);
         // What comes next on this cluster must find it as it was; where nothing does, it goes with the cluster.
         if !self.stage.halt.is_cancelled()
-            && let Err(error) = waiting(Party::Cluster, steps::restore(&mut scene)).await
+            && let Err(error) = waiting(Party::Cluster, Box::pin(steps::restore(&mut scene))).await
         {
             self.stage.declare_broken(error.to_string());
         }
@@ -235,7 +235,7 @@ impl Bench {
             deployed.end().await;
         }
         let leftovers =
-            if stays { Vec::new() } else { waiting(Party::Cluster, self.clean_up(&mut scene, before)).await };
+            if stays { Vec::new() } else { waiting(Party::Cluster, Box::pin(self.clean_up(&mut scene, before))).await };
         Attempt { judgement, seen, evidence, leftovers }
     }
 

@@ -113,7 +113,7 @@ mod tests {
     async fn results_side_by_side_have_a_clock_each() {
         let one = measured(waiting(Party::Driver, sleep(SHORT)));
         let other = measured(waiting(Party::Registry, sleep(SHORT)));
-        let ((_, one), (_, other)) = tokio::join!(one, other);
+        let (((), one), ((), other)) = tokio::join!(one, other);
         assert!(one.contains_key(&Party::Driver) && !one.contains_key(&Party::Registry), "{one:?}");
         assert!(other.contains_key(&Party::Registry) && !other.contains_key(&Party::Driver), "{other:?}");
     }

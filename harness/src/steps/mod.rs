@@ -69,7 +69,8 @@ pub(crate) async fn carry_out(scene: &mut Scene, steps: &[Step], verb: &mut &'st
         });
         let halt = scene.stage.halt.clone();
         let observed = tokio::select! {
-            observed = waiting(party(step), one(scene, step)) => observed?,
+            // In a box: it is as large as the largest step, and a worker has a small stack.
+            observed = waiting(party(step), Box::pin(one(scene, step))) => observed?,
             () = halt.cancelled() => {
                 return Err(match scene.stage.broken() {
                     Some(reason) => StepError::environment("go on", reason),

@@ -194,20 +194,14 @@ fn summary(runs: &[SoakRun], asked: u32) -> String {
         let red = if run.red.is_empty() { "-".to_owned() } else { run.red.join(", ") };
         rows.add_row([run.run.to_string(), run.seed.to_string(), seconds(run.seconds), run.results.to_string(), red]);
     }
-    let mut text = rows.to_string();
+    let mut lines = vec![format!("{rows}\n")];
     let mut times: Vec<f64> = runs.iter().map(|run| run.seconds).collect();
     times.sort_by(f64::total_cmp);
-    let middle = f64::midpoint(
-        times.get(times.len().saturating_sub(1) / 2).copied().unwrap_or_default(),
-        times.get(times.len() / 2).copied().unwrap_or_default(),
-    );
+    let at = |position: usize| times.get(position).copied().unwrap_or_default();
+    let middle = f64::midpoint(at(times.len().saturating_sub(1) / 2), at(times.len() / 2));
     if let (Some(least), Some(most)) = (times.first(), times.last()) {
-        text.push_str(&format!(
-            "\n\na run took {} to {}, {} in the middle",
-            seconds(*least),
-            seconds(*most),
-            seconds(middle)
-        ));
+        let (least, most, middle) = (seconds(*least), seconds(*most), seconds(middle));
+        lines.push(format!("a run took {least} to {most}, {middle} in the middle"));
     }
     let varying = varying(runs);
     if !varying.is_empty() {
@@ -215,24 +209,22 @@ fn summary(runs: &[SoakRun], asked: u32) -> String {
             .iter()
             .map(|(key, least, most)| format!("{key} {} to {}", seconds(*least), seconds(*most)))
             .collect();
-        text.push_str(&format!("\nwhat differed most from run to run: {}", named.join(", ")));
+        lines.push(format!("what differed most from run to run: {}", named.join(", ")));
     }
     let green = runs.iter().filter(|run| run.exit_code == ExitCode::CONFORMANT).count();
     match runs.last().filter(|run| run.exit_code != ExitCode::CONFORMANT) {
-        None => text.push_str(&format!("\n{green} of {asked} runs, all green")),
+        None => lines.push(format!("{green} of {asked} runs, all green")),
         Some(run) => {
             let what = if run.red.is_empty() { run.exit_code.meaning().to_owned() } else { run.red.join(", ") };
             let before = match run.run {
                 1 => "it was so from the start".to_owned(),
                 number => format!("it was green in {} runs before, so it is flaky", number - 1),
             };
-            text.push_str(&format!("\nrun {} of {asked} is red: {what}; {before}", run.run));
-            if let Some(report) = &run.report {
-                text.push_str(&format!("\nreport: {report}"));
-            }
+            lines.push(format!("run {} of {asked} is red: {what}; {before}", run.run));
+            lines.extend(run.report.iter().map(|report| format!("report: {report}")));
         }
     }
-    text
+    lines.join("\n")
 }
 
 /// The results whose times differed most: the key, the shortest and the longest time.

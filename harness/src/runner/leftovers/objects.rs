@@ -45,7 +45,7 @@ const POLICY: &str = "helm.sh/resource-policy";
 struct Kind {
     group: &'static str,
     version: &'static str,
-    kind: &'static str,
+    name: &'static str,
     plural: &'static str,
     /// Whether more than the metadata is read: some kinds have much that names nobody.
     content: bool,
@@ -62,8 +62,8 @@ pub(super) struct Found {
 }
 
 impl Kind {
-    const fn new(group: &'static str, version: &'static str, kind: &'static str, plural: &'static str) -> Self {
-        Self { group, version, kind, plural, content: true }
+    const fn new(group: &'static str, version: &'static str, name: &'static str, plural: &'static str) -> Self {
+        Self { group, version, name, plural, content: true }
     }
 
     const fn without_content(self) -> Self {
@@ -71,7 +71,7 @@ impl Kind {
     }
 
     fn api(self, client: &Client) -> Api<DynamicObject> {
-        let kind = GroupVersionKind::gvk(self.group, self.version, self.kind);
+        let kind = GroupVersionKind::gvk(self.group, self.version, self.name);
         Api::all_with(client.clone(), &ApiResource::from_gvk_with_plural(&kind, self.plural))
     }
 
@@ -103,7 +103,7 @@ impl Found {
 
     /// `KIND NAME`.
     pub(super) fn object(&self) -> String {
-        format!("{} {}", self.kind.kind, self.metadata.name.as_deref().unwrap_or_default())
+        format!("{} {}", self.kind.name, self.metadata.name.as_deref().unwrap_or_default())
     }
 
     /// Whether it is being deleted.
@@ -196,7 +196,7 @@ mod tests {
         let metadata = serde_json::from_value(object["metadata"].clone()).unwrap();
         let mut content = object.clone();
         content.as_object_mut().unwrap().remove("metadata");
-        let kind = KINDS.iter().find(|kind| kind.kind == object["kind"]).unwrap();
+        let kind = KINDS.iter().find(|kind| kind.name == object["kind"]).unwrap();
         Found::new(*kind, metadata, content)
     }
 
