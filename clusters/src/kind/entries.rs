@@ -15,7 +15,11 @@ use crate::{
 /// Removes a cluster through the engine that it has, then its entry.
 pub(super) async fn delete(state: &Utf8Path, entry: &Entry<Holdings>, engine: Engine) -> Deletion {
     let began = Instant::now();
-    let left = from_engine(engine, &entry.directory, &entry.id).await;
+    let left = match from_engine(engine, &entry.directory, &entry.id).await {
+        // The engine may have gone and be back, and a service of our own is started again.
+        LeftBehind::Unknown(_) => remove(&entry.directory, &entry.id, &entry.holdings).await,
+        left => left,
+    };
     finish(state, &entry.id, left, began)
 }
 

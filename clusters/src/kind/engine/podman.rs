@@ -8,19 +8,17 @@ use std::{
         unix::{fs::PermissionsExt, net::UnixListener},
     },
     process::Stdio,
-    sync::mpsc,
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
-use tokio::process::Child;
 
 use super::{EngineError, OciPrograms};
 use crate::{
     host::{CgroupLayout, Host},
     native::adjustments,
     oci_runtime::{CONFIGURATION as OCI_CONFIGURATION, Configuration, PROGRAM},
-    process::{Process, SpawnStdio},
+    process::{BoundChild, Process, SpawnStdio},
 };
 
 /// The variable that names a configuration in place of the user's.
@@ -36,9 +34,7 @@ const ACTIVATE: &str = r#"LISTEN_FDS=1 LISTEN_PID=$$ exec "$0" "$@" 3<&0 </dev/n
 /// `podman system service`, which ends with this process.
 pub(super) struct Service {
     socket: Utf8PathBuf,
-    child: Child,
-    /// The thread that started it lives until this is dropped, and the service with it.
-    _parent: mpsc::Sender<()>,
+    child: BoundChild,
 }
 
 impl Service {
@@ -56,8 +52,8 @@ impl Service {
         let podman = which::which("podman").map_err(|error| failed(&error))?;
         let process = environment
             .iter()
-            .fold(Process::new("setpriv"), |process, (name, value)| process.env(name, value))
-            .args(["--pdeathsig", "KILL", "sh", "-c", ACTIVATE])
+            .fold(Process::new("sh"), |process, (name, value)| process.env(name, value))
+            .args(["-c", ACTIVATE])
             .arg(podman)
             .args(["system", "service", "--time=0"]);
         let stdio = SpawnStdio {
@@ -65,9 +61,8 @@ impl Service {
             stdout: Stdio::null(),
             stderr: log.into_parts().0.into(),
         };
-        let (child, parent) =
-            process.spawn_from_lasting_thread("podman-parent", stdio).await.map_err(|error| failed(&error))?;
-        Ok(Self { socket, child, _parent: parent })
+        let child = process.spawn_bound(stdio).await.map_err(|error| failed(&error))?;
+        Ok(Self { socket, child })
     }
 
     pub(super) fn socket(&self) -> &Utf8Path {
