@@ -173,7 +173,8 @@ impl Bench {
             Keep::OnFailure => is_red(&judgement),
             Keep::Always => true,
         };
-        if let Some(deployed) = scene.deployed.take() {
+        let others = std::mem::take(&mut scene.parked).into_values().filter_map(|other| other.deployed);
+        for deployed in scene.deployed.take().into_iter().chain(others) {
             deployed.end().await;
         }
         if !stays {

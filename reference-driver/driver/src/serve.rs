@@ -104,7 +104,7 @@ async fn serve(config: Config) -> Result<(), ServeError> {
         tracing::warn!(fault, "a fault is switched on");
     }
     // Looked at now, so that a taken place is told first; listening only when there is a cluster, so that nobody waits in vain.
-    let reserved = listener::reserve(&config.listen)?;
+    let reserved = listener::reserve(&config.listen, &config.faults)?;
 
     let sandboxes = tokio::select! {
         sandboxes = connect(&config) => sandboxes?,

@@ -4,6 +4,7 @@
 //! `operator` somebody else makes the namespace and says which ones may be used.
 
 mod allow_list;
+mod identity;
 mod namespace;
 mod objects;
 mod secrets;
@@ -22,6 +23,7 @@ use crate::placement::Layout;
 use objects::WorkspaceObjects;
 use secrets::Copies;
 
+pub(crate) use identity::Identity;
 pub(crate) use secrets::Purpose;
 
 /// The field manager of what this driver applies (upstream's).
@@ -113,6 +115,11 @@ impl Workspaces {
         }
     }
 
+    /// The user and the group that a namespace has for its pods; none where it says nothing, or may not be looked at.
+    pub(crate) async fn identity(&self, namespace: &str) -> Result<Identity, DriverError> {
+        identity::of_namespace(&self.client, namespace).await
+    }
+
     /// Forgets that the namespace of a workspace is in order; whether there is a point in preparing it once more.
     pub(crate) async fn forget(&self, workspace: &str) -> bool {
         self.in_order.lock().await.remove(workspace).is_some()
@@ -146,7 +153,8 @@ impl Workspaces {
     }
 
     fn owner(&self, workspace: &str) -> namespace::Owner {
-        namespace::Owner { gateway_id: self.gateway_id.clone(), workspace: workspace.to_owned() }
+        let omits_gateway = self.faults.omits_gateway_of_namespace();
+        namespace::Owner { gateway_id: self.gateway_id.clone(), workspace: workspace.to_owned(), omits_gateway }
     }
 
     /// The secrets that are copied: pull secrets only into namespaces that this driver made.

@@ -99,6 +99,11 @@ impl Checks<'_, '_> {
                 self.key(path.segments().get(1), "case", &cases, at);
                 2
             }
+            Step::Run(run) => {
+                let cases: Vec<&str> = run.cases.keys().map(String::as_str).collect();
+                self.key(path.segments().get(1), "case", &cases, at);
+                2
+            }
             _ => 1,
         };
         self.key(path.segments().get(rest), "field", observed_fields(step), at);
@@ -120,7 +125,12 @@ fn observed_fields(step: &Step) -> &'static [&'static str] {
     match step {
         Step::Image(_) => &["reference", "repository", "digest"],
         Step::Secret(_) | Step::ServiceAccount(_) | Step::Namespace(_) => &["name"],
-        Step::Driver(_) => &["running", "exitCode", "log", "pod"],
+        Step::Driver(_) | Step::Upgrade(_) => &["running", "exitCode", "log", "pod"],
+        Step::Use(_) => &["driver"],
+        Step::Socket(_) => &["exists", "listens", "directoryMode", "socketMode", "owner", "otherUser"],
+        Step::Run(_) => &["exitCode", "message", "file"],
+        Step::ApiServer(_) => &["state"],
+        Step::Taint(_) => &["nodes"],
         Step::Capabilities(_) => &["code", "message", "driverName", "driverVersion", "defaultImage"],
         Step::Validate(_) | Step::Create(_) | Step::EnsureWorkspace(_) | Step::DeleteWorkspace(_) => {
             &["code", "message"]
@@ -143,7 +153,7 @@ fn observed_fields(step: &Step) -> &'static [&'static str] {
         Step::Preload(_) => &["image"],
         Step::Schema(_) => &["pruned"],
         Step::Volume(_) => &["name", "storageClass", "claim"],
-        Step::Rights(_) => &["sandboxes", "elsewhere", "cluster"],
+        Step::Rights(_) => &["sandboxes", "elsewhere", "cluster", "secrets"],
         Step::Stop(_) | Step::Start(_) => &["code", "message", "seconds"],
         Step::LookAt(_) => &["name", "exists", "labels", "secrets", "serviceAccounts", "networkPolicies", "sandboxes"],
         Step::Remove(_) => &["removed", "back"],

@@ -24,6 +24,7 @@ use crate::{
     plan::{self, Plan},
     runner::{
         cell, equip,
+        faulty::with_faults,
         result::Bench,
         run::{self, RunSettings},
     },
@@ -151,8 +152,9 @@ async fn all(
                     continue;
                 }
                 events.emit(Event::CellNote { cell: planned.id.clone(), text: format!("fault {}", fault.name) });
-                let mut stage = (*equipped.bench.stage).clone();
-                stage.subject.faults = vec![fault.name.to_owned()];
+                let scratch = context.scratch.join(fault.name);
+                let faults = vec![fault.name.to_owned()];
+                let stage = with_faults(&equipped.bench.stage, faults, &settings.paths, &scratch).await?;
                 let bench = Bench {
                     stage: Arc::new(stage),
                     facts: equipped.bench.facts.clone(),
