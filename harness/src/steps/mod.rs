@@ -125,7 +125,7 @@ async fn one(scene: &mut Scene, step: &Step) -> Result<Option<Value>, StepError>
         Step::Read(step) => agent_sandbox::read(scene, step).await?,
         Step::Render(step) => render::cases(scene, step).await?,
         Step::Preload(step) => preload::image(scene, step).await?,
-        Step::Schema(step) => schema::lack(scene, step).await?,
+        Step::Schema(step) => schema::change(scene, step).await?,
         Step::Volume(step) => volumes::volume(scene, step).await?,
         Step::Rights(step) => rights::rights(scene, step).await?,
         Step::ServiceAccount(step) => rights::service_account(scene, step).await?,

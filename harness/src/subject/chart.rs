@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use sandproof_clusters::process::{Process, ProcessError};
-use sandproof_scenarios::{ChartSettings, Feature, ImageOrigin, Setting};
+use sandproof_scenarios::{ChartSettings, Feature, ImageOrigin, Setting, WorkspaceMode};
 use serde_json::{Map, Value, json};
 
 use super::{SecretsForm, Settings, Unappliable};
@@ -95,6 +95,11 @@ pub(crate) fn values(chart: &ChartSettings, profile: &str, settings: &Settings) 
         (SecretsForm::Environment, None) => false,
         (SecretsForm::Environment, Some(variable)) => {
             environment.push(json!({ "name": variable, "value": secrets.join(",") }));
+            // What the driver may do in mode managed depends on which secrets the chart knows of.
+            if settings.workspaces.mode == WorkspaceMode::Managed {
+                let known = secrets.iter().map(|name| name.trim()).filter(|name| !name.is_empty());
+                tree.set(names.pull_secrets.as_deref(), known.map(|name| json!({ "name": name })).collect());
+            }
             names.environment.is_some()
         }
     };

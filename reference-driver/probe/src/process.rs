@@ -30,6 +30,20 @@ pub(crate) fn first() -> Process {
     Process { command: words(&command), seccomp: seccomp("1"), capabilities }
 }
 
+/// Who the probe itself is, as every process of its container's user.
+#[derive(Debug, Serialize)]
+pub(crate) struct Own {
+    user: Option<u32>,
+    /// The capabilities that it effectively has, by name.
+    capabilities: Vec<String>,
+}
+
+/// This process.
+pub(crate) fn own() -> Own {
+    let user = status("self", "Uid:").and_then(|numbers| numbers.split_whitespace().nth(1)?.parse().ok());
+    Own { user, capabilities: status("self", "CapEff:").map(|mask| capabilities(&mask)).unwrap_or_default() }
+}
+
 /// The seccomp mode of a process: 0 is none, 1 strict, 2 a filter.
 pub(crate) fn seccomp(process: &str) -> Option<u8> {
     status(process, "Seccomp:")?.parse().ok()

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Period;
-use super::agent_sandbox::{ChangeStep, InstallationStep, ReadStep, StoreStep};
+use super::agent_sandbox::{ChangeStep, InstallationStep, ReadStep, SandboxVersion, StoreStep};
 use super::cluster_changes::{ApiServerStep, TaintStep};
 use super::cluster_objects::{RightsStep, ServiceAccountStep, VolumeStep};
 use super::container_run::RunStep;
@@ -78,7 +78,7 @@ pub enum Step {
     Render(RenderStep),
     /// Puts an image on the node past the kubelet, as a person with the runtime's own tool does.
     Preload(PreloadStep),
-    /// Takes a part out of the schema of the Sandbox until the scenario ends; for scenarios that run `alone`.
+    /// Changes the schema of the Sandbox until the scenario ends; for scenarios that run `alone`.
     Schema(SchemaStep),
     /// Makes a volume on the node, and a claim for it.
     Volume(VolumeStep),
@@ -407,7 +407,8 @@ pub struct PreloadStep {
     pub user: Option<String>,
 }
 
-/// Fields of `schema`. Observes `{pruned}`: whether the API server prunes the part by now.
+/// Fields of `schema`: exactly one of `without` and `with`.
+/// Observes `{pruned, served}`: whether the API server prunes the part by now, and the versions that it serves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SchemaStep {
@@ -415,7 +416,11 @@ pub struct SchemaStep {
     #[serde(rename = "as", default, skip_serializing_if = "Option::is_none")]
     pub observe_as: Option<String>,
     /// What the schema is to lack.
-    pub without: SchemaLack,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub without: Option<SchemaLack>,
+    /// API versions that are to be served; one that there is not becomes a copy of the one that is stored.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub with: Vec<SandboxVersion>,
 }
 
 impl Step {

@@ -137,7 +137,7 @@ fn observed_fields(step: &Step) -> &'static [&'static str] {
         }
         Step::Await(_) => &["reached", "seconds", "phase", "reason", "message", "container", "pod", "events"],
         Step::Inspect(_) => &["sandbox", "pod", "events", "sandboxes", "pods"],
-        Step::Probe(_) => &["supervisor", "mount", "write", "process", "environment"],
+        Step::Probe(_) => &["supervisor", "mount", "write", "process", "own", "environment"],
         Step::Requests(_) => &["all", "manifests", "users", "refused", "accepted", "denied"],
         Step::Get(_) => &["code", "message", "sandbox"],
         Step::List(_) => &["code", "message", "ids", "names"],
@@ -151,7 +151,7 @@ fn observed_fields(step: &Step) -> &'static [&'static str] {
         Step::Store(_) | Step::Read(_) => &["ok", "status", "message", "object", "writtenIn"],
         Step::Render(_) => &["ok", "sideload", "message"],
         Step::Preload(_) => &["image"],
-        Step::Schema(_) => &["pruned"],
+        Step::Schema(_) => &["pruned", "served"],
         Step::Volume(_) => &["name", "storageClass", "claim"],
         Step::Rights(_) => &["sandboxes", "elsewhere", "cluster", "secrets"],
         Step::Stop(_) | Step::Start(_) => &["code", "message", "seconds"],

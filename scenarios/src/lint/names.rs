@@ -113,7 +113,12 @@ impl<'a> Names<'a, '_> {
                 }
             }
             Step::Preload(step) => self.image(&step.image, None, &field(at, "image")),
-            Step::Schema(_) => self.needs_to_be_alone(at),
+            Step::Schema(schema) => {
+                self.needs_to_be_alone(at);
+                if schema.without.is_some() != schema.with.is_empty() {
+                    self.error("exactly one of `without` and `with` is needed", at, "write a step for each change");
+                }
+            }
             Step::Volume(volume) => {
                 self.volumes.insert(&volume.name);
             }

@@ -161,7 +161,7 @@ impl Sandboxes {
     /// The objects of all sandboxes, asked of the API server.
     pub(crate) async fn list(&self) -> Result<Vec<DynamicObject>, DriverError> {
         const ACTION: &str = "list the sandboxes";
-        if self.faults.lists_foreign_sandboxes() {
+        if self.faults.lists_foreign_sandboxes() && self.layout.only_namespace().is_some() {
             return self.select(ACTION, &names::managed_selector()).await;
         }
         self.select(ACTION, &self.selector()).await
