@@ -239,11 +239,8 @@ impl Scene {
 
     /// Puts the driver aside, under its name.
     pub(crate) fn park_driver(&mut self, name: String) {
-        let driver = SceneDriver {
-            driver: self.driver.take(),
-            deployed: self.deployed.take(),
-            settings: self.settings.take(),
-        };
+        let driver =
+            SceneDriver { driver: self.driver.take(), deployed: self.deployed.take(), settings: self.settings.take() };
         self.parked.insert(name, driver);
     }
 

@@ -104,7 +104,8 @@ impl<'a> Substitution<'a> {
         let in_config =
             path.iter().any(|step| matches!(step, Step::Key(key) if key == "platformConfig" || key == "driverConfig"));
         let in_settings = path.iter().any(|step| matches!(step, Step::Key(key) if key == "settings"));
-        let is_left = (in_config && reference.starts_with("image.")) || (in_settings && reference.starts_with("volume."));
+        let is_left =
+            (in_config && reference.starts_with("image.")) || (in_settings && reference.starts_with("volume."));
         if !is_left {
             let help = "`${param.NAME}` can stand anywhere, `${image.NAME}` in `platformConfig` and `driverConfig`, \
                         `${volume.NAME}` in `settings`";

@@ -207,7 +207,9 @@ Each scenario is one clause of the contract between a sandbox driver and its use
         ];
         let _ = writeln!(page, "| {} |", row.join(" | "));
     }
-    page.push_str("\n## Clauses that no scenario runs\n\n| Clause | What it is about | Why it is not run |\n|---|---|---|\n");
+    page.push_str(
+        "\n## Clauses that no scenario runs\n\n| Clause | What it is about | Why it is not run |\n|---|---|---|\n",
+    );
     for clause in not_run {
         let row = [clause.id.clone(), cell(&clause.title), cell(&clause.reason)];
         let _ = writeln!(page, "| {} |", row.join(" | "));

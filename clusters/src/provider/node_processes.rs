@@ -41,12 +41,12 @@ impl NodeProcesses {
     }
 
     /// The processes of a component such as `kube-apiserver`, by the name of their program.
-    pub fn of_component(&self, name: &str) -> Vec<i32> {
+    pub fn of_component(self, name: &str) -> Vec<i32> {
         self.all().filter(|process| program_names(*process).any(|program| program == name)).collect()
     }
 
     /// The first processes of a pod's containers, by the pod's UID; not the one that only holds the pod's namespaces.
-    pub fn of_pod(&self, uid: &str) -> Vec<i32> {
+    pub fn of_pod(self, uid: &str) -> Vec<i32> {
         // The kubelet names a pod's control group after it; systemd has underscores in place of hyphens.
         let names = [format!("pod{uid}"), format!("pod{}", uid.replace('-', "_"))];
         let is_in = |process: i32| {
@@ -85,7 +85,7 @@ impl NodeProcesses {
         connecting.join().unwrap_or_else(|_| Err(io::Error::other("the connecting thread ended")))
     }
 
-    fn all(&self) -> impl Iterator<Item = i32> {
+    fn all(self) -> impl Iterator<Item = i32> {
         let first = self.first;
         let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
         entries

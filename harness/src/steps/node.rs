@@ -68,11 +68,7 @@ fn go_on(scene: &mut Scene) -> Result<(), StepError> {
     Ok(())
 }
 
-async fn change_taints(
-    scene: &Scene,
-    tried: &str,
-    change: impl Fn(&mut Vec<Value>),
-) -> Result<Vec<String>, StepError> {
+async fn change_taints(scene: &Scene, tried: &str, change: impl Fn(&mut Vec<Value>)) -> Result<Vec<String>, StepError> {
     let failed = |error: &dyn std::fmt::Display| StepError::environment(tried, error);
     let api: Api<Node> = Api::all(scene.stage.client.clone());
     let mut names = Vec::new();

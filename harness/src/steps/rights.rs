@@ -76,9 +76,11 @@ pub(super) async fn rights(scene: &Scene, step: &RightsStep) -> Result<Value, St
     .map_err(|error| StepError::environment(tried, error))?;
     let mut secrets = Map::new();
     for name in &step.secrets {
-        let (there, elsewhere) =
-            futures::try_join!(on_secret(client, &user, &scene.namespace, name), on_secret(client, &user, ELSEWHERE, name))
-                .map_err(|error| StepError::environment(tried, error))?;
+        let (there, elsewhere) = futures::try_join!(
+            on_secret(client, &user, &scene.namespace, name),
+            on_secret(client, &user, ELSEWHERE, name)
+        )
+        .map_err(|error| StepError::environment(tried, error))?;
         secrets.insert(name.clone(), json!({ "sandboxes": there, "elsewhere": elsewhere }));
     }
     Ok(json!({ "sandboxes": sandboxes, "elsewhere": elsewhere, "cluster": cluster, "secrets": secrets }))

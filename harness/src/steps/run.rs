@@ -54,7 +54,8 @@ async fn one(scene: &Scene, image: &str, name: &str, case: &RunCase) -> Result<V
     };
     let containers = pods::containers(&pod);
     let own = containers.iter().find(|container| container.name == RUN);
-    let message = own.map(|container| if container.message.is_empty() { &container.last_words } else { &container.message });
+    let message =
+        own.map(|container| if container.message.is_empty() { &container.last_words } else { &container.message });
     let looked = case.look_at.is_some() && own.is_some_and(|container| container.exit_code == Some(0));
     let file = if looked {
         let parameters = LogParams { container: Some(LOOK.to_owned()), ..LogParams::default() };

@@ -54,8 +54,7 @@ pub(super) async fn namespace(scene: &mut Scene, step: &NamespaceStep) -> Result
     scene.workspace(&step.workspace);
     let name = scene.workspace_namespace(&step.workspace);
     let tried = format!("create the namespace {name}");
-    let mut namespace =
-        json!({ "metadata": { "name": name, "labels": step.labels, "annotations": step.annotations } });
+    let mut namespace = json!({ "metadata": { "name": name, "labels": step.labels, "annotations": step.annotations } });
     scene.stage.place.label(&mut namespace);
     let namespace: Namespace =
         serde_json::from_value(namespace).map_err(|error| StepError::environment(&tried, error))?;

@@ -141,10 +141,7 @@ pub(crate) fn values(chart: &ChartSettings, profile: &str, settings: &Settings) 
         environment.push(json!({ "name": SOCKET_VARIABLE, "value": SOCKET }));
         let told = names.environment.is_some()
             && tree.set(chart.volumes_value(), json!([{ "name": "driver-socket", "emptyDir": {} }]))
-            && tree.set(
-                chart.volume_mounts_value(),
-                json!([{ "name": "driver-socket", "mountPath": SOCKET_VOLUME }]),
-            );
+            && tree.set(chart.volume_mounts_value(), json!([{ "name": "driver-socket", "mountPath": SOCKET_VOLUME }]));
         if !told {
             return Err(unappliable("to listen on a socket", Feature::UnixSocket));
         }

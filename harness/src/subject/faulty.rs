@@ -41,7 +41,10 @@ impl FaultyParts {
             let file = target.join(edit.file);
             let text = fs_err::read_to_string(&file).map_err(|error| failed(error.to_string()))?;
             let edited = edited(&text, edit).ok_or_else(|| {
-                failed(format!("{} does not have the text exactly once that the fault replaces: {}", edit.file, edit.find))
+                failed(format!(
+                    "{} does not have the text exactly once that the fault replaces: {}",
+                    edit.file, edit.find
+                ))
             })?;
             fs_err::write(&file, edited).map_err(|error| failed(error.to_string()))?;
         }

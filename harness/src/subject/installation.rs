@@ -7,7 +7,10 @@ use kube::{
     Api, Client,
     api::{DeleteParams, LogParams},
 };
-use sandproof_clusters::{process::ProcessError, provider::{NodeAccess, NodeProcesses, NodeSignal}};
+use sandproof_clusters::{
+    process::ProcessError,
+    provider::{NodeAccess, NodeProcesses, NodeSignal},
+};
 use sandproof_scenarios::{ChartSettings, DriverExpectation};
 use serde_json::Value;
 

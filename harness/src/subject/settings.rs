@@ -17,6 +17,7 @@ pub(crate) enum SecretsForm {
 }
 
 /// What a driver is to be told.
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     /// The namespace of its sandboxes; it is the scenario's own.

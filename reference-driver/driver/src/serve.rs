@@ -212,7 +212,8 @@ fn refuse(problem: &str) -> ExitCode {
 #[cfg(feature = "faults")]
 fn list_faults() -> ExitCode {
     let mut out = std::io::stdout().lock();
-    for fault in sandproof_protocol::faults::FAULTS {
+    let own = |fault: &&sandproof_protocol::faults::Fault| fault.part == sandproof_protocol::faults::Part::Driver;
+    for fault in sandproof_protocol::faults::FAULTS.iter().filter(own) {
         if writeln!(out, "{}: {}", fault.name, fault.description).is_err() {
             return ExitCode::FAILURE;
         }

@@ -44,6 +44,8 @@ pub(crate) struct Workspaces {
     copies: Copies,
     /// When the namespace of a workspace was last found in order.
     in_order: Mutex<BTreeMap<String, Instant>>,
+    /// What a namespace said of its pods' user and group, and when.
+    identities: Mutex<BTreeMap<String, (Instant, Identity)>>,
     faults: Faults,
 }
 
@@ -57,6 +59,7 @@ impl Workspaces {
             gateway_id: config.gateway_id.clone(),
             mode: config.workspaces.clone(),
             in_order: Mutex::default(),
+            identities: Mutex::default(),
             faults: config.faults.clone(),
         }
     }
@@ -117,11 +120,19 @@ impl Workspaces {
 
     /// The user and the group that a namespace has for its pods; none where it says nothing, or may not be looked at.
     pub(crate) async fn identity(&self, namespace: &str) -> Result<Identity, DriverError> {
-        identity::of_namespace(&self.client, namespace).await
+        let known = self.identities.lock().await.get(namespace).copied();
+        if let Some((_, identity)) = known.filter(|(since, _)| since.elapsed() < VALIDITY) {
+            return Ok(identity);
+        }
+        // Not under the lock: one answer that does not come must not hold up the others.
+        let identity = identity::of_namespace(&self.client, namespace).await?;
+        self.identities.lock().await.insert(namespace.to_owned(), (Instant::now(), identity));
+        Ok(identity)
     }
 
     /// Forgets that the namespace of a workspace is in order; whether there is a point in preparing it once more.
     pub(crate) async fn forget(&self, workspace: &str) -> bool {
+        self.identities.lock().await.clear();
         self.in_order.lock().await.remove(workspace).is_some()
     }
 

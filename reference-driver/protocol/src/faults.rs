@@ -47,7 +47,10 @@ pub const FAULTS: &[Fault] = &[
         part: Part::Driver,
         description: "the configured image pull secrets never reach a pod",
         promise: "a sandbox without an override pulls with the configured image pull secrets",
-        caught_by: &["PS-02", "PS-03", "PS-04", "PS-06", "PS-08", "PS-10", "PS-11", "PS-12", "PS-13", "PS-14", "PS-15", "PS-17", "PS-18", "PS-20", "PS-22", "PS-23"],
+        caught_by: &[
+            "PS-02", "PS-03", "PS-04", "PS-06", "PS-08", "PS-10", "PS-11", "PS-12", "PS-13", "PS-14", "PS-15", "PS-17",
+            "PS-18", "PS-20", "PS-22", "PS-23",
+        ],
     },
     Fault {
         name: "merge-override",
@@ -492,38 +495,54 @@ pub const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "wide-rights",
-        part: Part::Chart(&[Edit { file: "templates/_helpers.tpl", find: r##"- apiGroups: [""]
+        part: Part::Chart(&[Edit {
+            file: "templates/_helpers.tpl",
+            find: r##"- apiGroups: [""]
   resources: [events]
   verbs: [list, watch]
-{{- end -}}"##, replace: r##"- apiGroups: [""]
+{{- end -}}"##,
+            replace: r##"- apiGroups: [""]
   resources: [events]
   verbs: [list, watch]
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, list]
-{{- end -}}"## }]),
+{{- end -}}"##,
+        }]),
         description: "the driver may read every Secret beside its sandboxes",
         promise: "the driver has the rights that it needs and no others",
         caught_by: &["RB-01", "RB-02"],
     },
     Fault {
         name: "secrets-by-any-name",
-        part: Part::Chart(&[Edit { file: "templates/clusterrole.yaml", find: r##"    resourceNames: [{{ . }}]
-"##, replace: "" }]),
+        part: Part::Chart(&[Edit {
+            file: "templates/clusterrole.yaml",
+            find: r##"    resourceNames: [{{ . }}]
+"##,
+            replace: "",
+        }]),
         description: "in mode managed the driver may change every Secret, whatever its name",
         promise: "in mode managed the driver changes the Secrets that it copies and no others",
         caught_by: &["RB-02"],
     },
     Fault {
         name: "inherit-own-pull-secrets",
-        part: Part::Chart(&[Edit { file: "templates/_helpers.tpl", find: "{{- range .Values.server.sandboxImagePullSecrets -}}", replace: "{{- range concat .Values.server.sandboxImagePullSecrets .Values.imagePullSecrets -}}" }]),
+        part: Part::Chart(&[Edit {
+            file: "templates/_helpers.tpl",
+            find: "{{- range .Values.server.sandboxImagePullSecrets -}}",
+            replace: "{{- range concat .Values.server.sandboxImagePullSecrets .Values.imagePullSecrets -}}",
+        }]),
         description: "the pull secrets of the driver's own pod are the sandboxes' too",
         promise: "the pull secrets of the driver's own pod are not the sandboxes'",
         caught_by: &["PS-16"],
     },
     Fault {
         name: "image-volumes-too-early",
-        part: Part::Chart(&[Edit { file: "templates/_helpers.tpl", find: r##"{{- else if semverCompare ">=1.35-0""##, replace: r##"{{- else if semverCompare ">=1.33-0""## }]),
+        part: Part::Chart(&[Edit {
+            file: "templates/_helpers.tpl",
+            find: r##"{{- else if semverCompare ">=1.35-0""##,
+            replace: r##"{{- else if semverCompare ">=1.33-0""##,
+        }]),
         description: "the chart counts on image volumes from Kubernetes 1.33 on, where they are off by default",
         promise: "the chart chooses a side-load method that the API server's version has",
         caught_by: &["SL-22"],

@@ -27,7 +27,9 @@ fn every_clause_is_run_or_said_not_to_be() {
     let not_run = NotRun::load(&file, &suite).unwrap_or_else(|errors| panic!("{}", super::rendered(&errors)));
     let run = suite.scenarios.iter().map(|scenario| scenario.id.clone());
     let found: BTreeSet<String> = run.chain(not_run.into_iter().map(|clause| clause.id)).collect();
-    let clauses: BTreeSet<String> =
-        CLAUSES.iter().flat_map(|(area, numbers)| numbers.iter().map(move |number| format!("{area}-{number:02}"))).collect();
+    let clauses: BTreeSet<String> = CLAUSES
+        .iter()
+        .flat_map(|(area, numbers)| numbers.iter().map(move |number| format!("{area}-{number:02}")))
+        .collect();
     assert_eq!(found, clauses);
 }

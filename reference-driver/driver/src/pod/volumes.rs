@@ -108,8 +108,11 @@ impl Template<'_> {
         let mut volumes = Vec::new();
         // Without a gateway to show it to, a pod gets no token.
         if self.defaults.grpc_endpoint.is_some() {
-            let seconds =
-                if self.faults.ignores_token_lifetime() { DEFAULT_TOKEN_SECONDS } else { self.defaults.pod.token_seconds };
+            let seconds = if self.faults.ignores_token_lifetime() {
+                DEFAULT_TOKEN_SECONDS
+            } else {
+                self.defaults.pod.token_seconds
+            };
             let mut token = json!({ "expirationSeconds": seconds, "path": TOKEN_FILE });
             if !self.faults.ignores_token_audience() {
                 insert(&mut token, "audience", json!(TOKEN_AUDIENCE));
