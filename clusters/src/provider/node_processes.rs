@@ -143,6 +143,6 @@ mod tests {
         assert!(!is_beneath(own, own));
         let name = program_names(own).next().unwrap();
         assert!(NodeProcesses::beneath(above).of_component(&name).contains(&own));
-        assert!(NodeProcesses::beneath(own).of_component(&name).is_empty());
+        assert!(NodeProcesses::beneath(above).of_component("no such program").is_empty());
     }
 }

@@ -93,7 +93,7 @@ fn status(process: &str, key: &str) -> Option<String> {
 fn capabilities(mask: &str) -> Vec<String> {
     let mask = u64::from_str_radix(mask, 16).unwrap_or(0);
     let name = |bit: usize| CAPABILITIES.get(bit).map_or_else(|| bit.to_string(), |name| (*name).to_owned());
-    (0..64).filter(|bit| mask >> bit & 1 == 1).map(name).collect()
+    (0..64).filter(|bit| (mask >> bit) & 1 == 1).map(name).collect()
 }
 
 fn words(command: &[u8]) -> Vec<String> {

@@ -497,17 +497,17 @@ pub const FAULTS: &[Fault] = &[
         name: "wide-rights",
         part: Part::Chart(&[Edit {
             file: "templates/_helpers.tpl",
-            find: r##"- apiGroups: [""]
+            find: r#"- apiGroups: [""]
   resources: [events]
   verbs: [list, watch]
-{{- end -}}"##,
-            replace: r##"- apiGroups: [""]
+{{- end -}}"#,
+            replace: r#"- apiGroups: [""]
   resources: [events]
   verbs: [list, watch]
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, list]
-{{- end -}}"##,
+{{- end -}}"#,
         }]),
         description: "the driver may read every Secret beside its sandboxes",
         promise: "the driver has the rights that it needs and no others",
@@ -517,8 +517,8 @@ pub const FAULTS: &[Fault] = &[
         name: "secrets-by-any-name",
         part: Part::Chart(&[Edit {
             file: "templates/clusterrole.yaml",
-            find: r##"    resourceNames: [{{ . }}]
-"##,
+            find: r"    resourceNames: [{{ . }}]
+",
             replace: "",
         }]),
         description: "in mode managed the driver may change every Secret, whatever its name",
@@ -540,8 +540,8 @@ pub const FAULTS: &[Fault] = &[
         name: "image-volumes-too-early",
         part: Part::Chart(&[Edit {
             file: "templates/_helpers.tpl",
-            find: r##"{{- else if semverCompare ">=1.35-0""##,
-            replace: r##"{{- else if semverCompare ">=1.33-0""##,
+            find: r#"{{- else if semverCompare ">=1.35-0""#,
+            replace: r#"{{- else if semverCompare ">=1.33-0""#,
         }]),
         description: "the chart counts on image volumes from Kubernetes 1.33 on, where they are off by default",
         promise: "the chart chooses a side-load method that the API server's version has",
