@@ -256,9 +256,8 @@ impl<'a> Names<'a, '_> {
         match (&remove.sandbox, &remove.pod, remove.driver, remove.process) {
             (Some(sandbox), None, false, false) => self.sandbox(sandbox, &field(at, "sandbox")),
             (None, Some(sandbox), false, false) => self.sandbox(sandbox, &field(at, "pod")),
-            (None, None, true, false) => self.needs_driver(at),
             (None, None, false, true) if self.state() == Some(DriverState::OnSocket) => {}
-            (None, None, false, true) => self.needs_driver(at),
+            (None, None, true, false) | (None, None, false, true) => self.needs_driver(at),
             _ => {
                 let help = "write a step for each";
                 self.error("exactly one of `sandbox`, `pod`, `driver` and `process` is needed", at, help);
