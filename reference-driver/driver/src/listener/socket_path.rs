@@ -55,8 +55,8 @@ pub(super) fn bind(path: &Path, faults: &Faults) -> Result<(UnixListener, OwnedS
         std::fs::remove_file(path).map_err(failed("remove the stale socket", path))?;
     }
     let listener = UnixListener::bind(path).map_err(failed("bind", path))?;
-    let mode = if faults.opens_socket() { 0o666 } else { SOCKET_MODE };
-    std::fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed("set the mode of", path))?;
+    let permissions = if faults.opens_socket() { 0o666 } else { SOCKET_MODE };
+    std::fs::set_permissions(path, Permissions::from_mode(permissions)).map_err(failed("set the mode of", path))?;
     let made = std::fs::symlink_metadata(path).map_err(failed("look at", path))?;
     Ok((listener, OwnedSocket { path: path.to_owned(), identity: identity(&made) }))
 }
