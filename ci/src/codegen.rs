@@ -81,7 +81,7 @@ fn generated(workspace: &Workspace) -> Result<Vec<Generated>> {
             tables::with_block(&authors, "features", &tables::features()).context("in docs/driver-authors.md")?,
         ),
         file("docs/faults.md", tables::faults(sandproof_protocol::faults::FAULTS, &scenarios.scenarios)),
-        file("docs/scenarios.md", tables::scenarios(&scenarios.scenarios)),
+        file("docs/scenarios.md", tables::scenarios(&scenarios.scenarios, &suite::not_run(workspace, &scenarios)?)),
     ]
     .into_iter()
     .chain(scenarios.scenarios.iter().map(|scenario| {

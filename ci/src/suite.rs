@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, anyhow};
 use sandproof_protocol::faults::{FAULTS, Fault};
-use sandproof_scenarios::{Scenario, Suite};
+use sandproof_scenarios::{NotRun, Scenario, Suite};
 
 use crate::tally::Tally;
 use crate::workspace::Workspace;
@@ -14,6 +14,12 @@ pub(crate) fn load(workspace: &Workspace) -> Result<Suite> {
     let faults: Vec<&str> = FAULTS.iter().map(|fault| fault.name).collect();
     Suite::load(&workspace.path("scenarios/suite"), &faults)
         .map_err(|errors| anyhow!("the suite has mistakes, `./sandproof lint` shows them all: {errors}"))
+}
+
+/// Reads which clauses no scenario runs.
+pub(crate) fn not_run(workspace: &Workspace, suite: &Suite) -> Result<Vec<NotRun>> {
+    NotRun::load(&workspace.path("scenarios/not-run.yaml"), suite)
+        .map_err(|errors| anyhow!("scenarios/not-run.yaml has mistakes, `./sandproof lint` shows them all: {errors}"))
 }
 
 /// The scenarios that claim to catch a fault.

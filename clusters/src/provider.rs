@@ -8,6 +8,7 @@
 mod cluster;
 mod description;
 mod entries;
+mod node_processes;
 mod outcome;
 
 use std::{collections::BTreeMap, net::IpAddr};
@@ -20,6 +21,7 @@ pub use self::{
     cluster::{Cluster, PreparedCluster, prepare},
     description::{Description, Guest, Milestones, NodeAccess, RegistryAccess},
     entries::{logs, node_shell, remains, remove},
+    node_processes::{NodeProcesses, NodeSignal},
     outcome::{Deletion, Failed, LeftBehind},
 };
 pub use crate::native::{Adaptation, ComponentDeath, Milestone, Usage};

@@ -65,6 +65,11 @@ impl Paths {
         self.home.join("scenarios/suite")
     }
 
+    /// What no scenario runs, with reasons.
+    pub(crate) fn not_run(&self) -> Utf8PathBuf {
+        self.home.join("scenarios/not-run.yaml")
+    }
+
     /// What is known to differ, with reasons.
     pub(crate) fn expectations(&self) -> Utf8PathBuf {
         self.home.join("scenarios/expectations.yaml")

@@ -141,6 +141,17 @@ pub(crate) struct SceneSandbox {
     pub(crate) name: String,
 }
 
+/// A driver of a scenario that steps do not speak to at present.
+#[derive(Debug)]
+pub(crate) struct SceneDriver {
+    /// The driver, once it answers.
+    pub(crate) driver: Option<Driver>,
+    /// What there is of it.
+    pub(crate) deployed: Option<Deployed>,
+    /// What it was told.
+    pub(crate) settings: Option<Settings>,
+}
+
 /// One attempt at one scenario.
 #[derive(Debug)]
 pub(crate) struct Scene {
@@ -170,6 +181,10 @@ pub(crate) struct Scene {
     pub(crate) deployed: Option<Deployed>,
     /// What the driver was told.
     pub(crate) settings: Option<Settings>,
+    /// The name of the driver that steps speak to.
+    pub(crate) driver_name: Option<String>,
+    /// The other drivers, by name.
+    pub(crate) parked: BTreeMap<String, SceneDriver>,
     /// Open watches by name.
     pub(crate) watches: BTreeMap<String, Watching>,
     /// Volumes that steps made, by their names in the cluster.
@@ -182,6 +197,10 @@ pub(crate) struct Scene {
     pub(crate) stored: BTreeSet<String>,
     /// What steps changed of Agent Sandbox.
     pub(crate) changes: Changes,
+    /// Processes of the API server that a step stopped.
+    pub(crate) stopped: Vec<i32>,
+    /// Keys of the taints that steps put on nodes.
+    pub(crate) taints: BTreeSet<String>,
     /// How the driver maps workspaces to namespaces.
     pub(crate) workspace_mode: WorkspaceMode,
     /// The workspaces that steps named.
@@ -208,16 +227,27 @@ impl Scene {
             driver: None,
             deployed: None,
             settings: None,
+            driver_name: None,
+            parked: BTreeMap::new(),
             watches: BTreeMap::new(),
             volumes: BTreeSet::new(),
             claims: BTreeSet::new(),
             definition: None,
             stored: BTreeSet::new(),
             changes: Changes::default(),
+            stopped: Vec::new(),
+            taints: BTreeSet::new(),
             workspace_mode: WorkspaceMode::default(),
             workspaces: BTreeSet::new(),
             observations: Map::new(),
         }
+    }
+
+    /// Puts the driver aside, under its name.
+    pub(crate) fn park_driver(&mut self, name: String) {
+        let driver =
+            SceneDriver { driver: self.driver.take(), deployed: self.deployed.take(), settings: self.settings.take() };
+        self.parked.insert(name, driver);
     }
 
     /// The user of that name, made on first use.

@@ -6,6 +6,7 @@
 
 pub(crate) mod chart;
 pub(crate) mod choice;
+pub(crate) mod faulty;
 pub(crate) mod reference;
 
 mod connection;
@@ -17,6 +18,7 @@ mod settings;
 
 use std::sync::Arc;
 
+use camino::Utf8Path;
 use sandproof_reports::ObservedSubject;
 use sandproof_scenarios::{DriverExpectation, Feature, SubjectProfile};
 use thiserror::Error;
@@ -66,6 +68,11 @@ pub(crate) enum Started {
     },
     /// It runs although it was expected to refuse; nobody asked whether it answers.
     NotRefused,
+    /// It runs, and listens where the harness does not call it.
+    OnSocket {
+        /// What there is of it.
+        deployed: Deployed,
+    },
     /// It does not run, or does not answer.
     Ended {
         /// The code it ended with; none where it did not end, or was ended.
@@ -143,11 +150,54 @@ impl Subject {
                 running.end().await;
                 process.start(&self.profile.process, settings).await
             }
-            _ => {
-                let profile = self.profile.name.clone();
-                Err(Unappliable { what: "to start anew", by: "way", profile, feature: Feature::Start }.into())
-            }
+            _ => Err(self.not_startable()),
         }
+    }
+
+    /// Gives it other settings, as an upgrade of its chart does; a process is started anew with them.
+    pub(crate) async fn upgrade(
+        &self,
+        site: &Site,
+        settings: &Settings,
+        deployed: Deployed,
+        expect: DriverExpectation,
+    ) -> Result<Started, StartError> {
+        match (&self.way, deployed) {
+            (Way::Chart(chart), Deployed::Pod(pod)) => {
+                installation::upgrade(chart, &pod, &self.profile.chart, site, settings, expect).await
+            }
+            (Way::Process(process), Deployed::Process(running)) => {
+                running.end().await;
+                process.start(&self.profile.process, settings).await
+            }
+            _ => Err(self.not_startable()),
+        }
+    }
+
+    /// Kills its process and waits until it runs again in the same place; whether it does, and what there is of it then.
+    pub(crate) async fn kill(
+        &self,
+        site: &Site,
+        settings: &Settings,
+        deployed: Deployed,
+    ) -> Result<(bool, Option<Deployed>), StartError> {
+        match (&self.way, deployed) {
+            (_, Deployed::Pod(pod)) => Ok((pod.kill(site).await?, Some(Deployed::Pod(pod)))),
+            (Way::Process(process), Deployed::Process(running)) => {
+                running.kill().await;
+                match process.start(&self.profile.process, settings).await? {
+                    Started::Running { deployed, .. } | Started::OnSocket { deployed } => Ok((true, Some(deployed))),
+                    Started::Ended { deployed, .. } => Ok((false, deployed)),
+                    Started::NotRefused => Ok((true, None)),
+                }
+            }
+            _ => Err(self.not_startable()),
+        }
+    }
+
+    fn not_startable(&self) -> StartError {
+        let profile = self.profile.name.clone();
+        Unappliable { what: "to start anew", by: "way", profile, feature: Feature::Start }.into()
     }
 
     /// What it said of itself when it answered first; none where it never did.
@@ -178,6 +228,22 @@ impl Deployed {
         match self {
             Self::Pod(pod) => Some(&pod.name),
             Self::Process(_) | Self::Elsewhere => None,
+        }
+    }
+
+    /// The UID of its pod, where it has one.
+    pub(crate) fn pod_uid(&self) -> Option<&str> {
+        match self {
+            Self::Pod(pod) => Some(&pod.uid),
+            Self::Process(_) | Self::Elsewhere => None,
+        }
+    }
+
+    /// The socket that its process listens on, where that is a process of the harness.
+    pub(crate) fn socket(&self) -> Option<&Utf8Path> {
+        match self {
+            Self::Process(process) => Some(&process.socket),
+            Self::Pod(_) | Self::Elsewhere => None,
         }
     }
 

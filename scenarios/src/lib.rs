@@ -17,6 +17,7 @@ mod language;
 mod lint;
 mod matching;
 mod nearest;
+mod not_run;
 mod parameters;
 mod source;
 mod subject_profile;
@@ -34,6 +35,7 @@ pub use judge::{
     AppliedExpectation, FailedCheck, Judgement, Observations, StepError, judge, judge_beforehand, judge_leftovers,
 };
 pub use language::*;
+pub use not_run::NotRun;
 pub use sandproof_reports::Verdict;
 pub use subject_profile::{
     Absence, ChartSettings, ChartValues, ImageOrigin, ProcessSettings, SubjectProfile, SubjectProfileFile, Told,

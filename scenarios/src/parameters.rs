@@ -86,7 +86,7 @@ impl<'a> Substitution<'a> {
         Value::String(whole)
     }
 
-    /// The value of `param.NAME`; none for `image.NAME`, which the harness replaces, and for what means nothing.
+    /// The value of `param.NAME`; none for `image.NAME` and `volume.NAME`, which the harness replaces, and for what means nothing.
     fn parameter(&mut self, reference: &str, path: &[Step]) -> Option<Value> {
         let error =
             |message: String, help: String| UnknownReference { path: path.to_owned(), message, help: Some(help) };
@@ -103,8 +103,12 @@ impl<'a> Substitution<'a> {
         }
         let in_config =
             path.iter().any(|step| matches!(step, Step::Key(key) if key == "platformConfig" || key == "driverConfig"));
-        if !(in_config && reference.starts_with("image.")) {
-            let help = "`${param.NAME}` can stand anywhere, `${image.NAME}` in `platformConfig` and `driverConfig`";
+        let in_settings = path.iter().any(|step| matches!(step, Step::Key(key) if key == "settings"));
+        let is_left =
+            (in_config && reference.starts_with("image.")) || (in_settings && reference.starts_with("volume."));
+        if !is_left {
+            let help = "`${param.NAME}` can stand anywhere, `${image.NAME}` in `platformConfig` and `driverConfig`, \
+                        `${volume.NAME}` in `settings`";
             self.unknown.push(error(format!("unknown reference `${{{reference}}}`"), help.to_owned()));
         }
         None
@@ -113,16 +117,25 @@ impl<'a> Substitution<'a> {
 
 /// The names of the images that `${image.NAME}` refers to in any text of `value`, in order.
 pub(crate) fn image_references(value: &Value) -> Vec<String> {
+    references(value, "image.")
+}
+
+/// The names of the volumes that `${volume.NAME}` refers to in any text of `value`, in order.
+pub(crate) fn volume_references(value: &Value) -> Vec<String> {
+    references(value, "volume.")
+}
+
+fn references(value: &Value, kind: &str) -> Vec<String> {
     match value {
         Value::String(text) => pieces(text)
             .into_iter()
             .filter_map(|piece| match piece {
-                Piece::Reference(reference) => reference.strip_prefix("image.").map(str::to_owned),
+                Piece::Reference(reference) => reference.strip_prefix(kind).map(str::to_owned),
                 Piece::Text(_) => None,
             })
             .collect(),
-        Value::Array(elements) => elements.iter().flat_map(image_references).collect(),
-        Value::Object(fields) => fields.values().flat_map(image_references).collect(),
+        Value::Array(elements) => elements.iter().flat_map(|element| references(element, kind)).collect(),
+        Value::Object(fields) => fields.values().flat_map(|field| references(field, kind)).collect(),
         Value::Null | Value::Bool(_) | Value::Number(_) => Vec::new(),
     }
 }

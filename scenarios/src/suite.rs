@@ -252,7 +252,7 @@ fn lint_names(
     }
 }
 
-fn is_id(text: &str) -> bool {
+pub(crate) fn is_id(text: &str) -> bool {
     text.split_once('-').is_some_and(|(area, number)| {
         area.len() == 2
             && area.chars().all(|letter| letter.is_ascii_uppercase())

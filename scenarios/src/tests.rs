@@ -1,3 +1,4 @@
+mod catalogue;
 mod diagnostics;
 mod judgements;
 mod proposals;

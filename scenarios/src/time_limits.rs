@@ -33,6 +33,12 @@ pub const NAMESPACE_GONE: Duration = Duration::from_mins(1);
 /// An object that the driver has answered for, until it is seen.
 pub const OBJECT_SEEN: Duration = Duration::from_secs(10);
 
+/// The driver's Unix socket, until it is there and listens.
+pub const SOCKET: Duration = Duration::from_secs(20);
+
+/// A pod past the driver, with its pull, until the image's own program has ended.
+pub const IMAGE_RUN: Duration = Duration::from_mins(1);
+
 /// The API server, until it goes by a changed schema.
 pub const SCHEMA: Duration = Duration::from_secs(20);
 
@@ -55,7 +61,7 @@ pub struct TimeLimit {
 pub fn of(step: &Step) -> Vec<TimeLimit> {
     let one = |operation, limit| vec![TimeLimit { operation, limit }];
     match step {
-        Step::Driver(_) => {
+        Step::Driver(_) | Step::Upgrade(_) => {
             let helm = TimeLimit { operation: "a run of Helm", limit: HELM };
             vec![helm, TimeLimit { operation: "the start of the driver", limit: DRIVER_START }]
         }
@@ -80,7 +86,9 @@ pub fn of(step: &Step) -> Vec<TimeLimit> {
         Step::Preload(_) => one("a pull by the node's runtime", NODE_PULL),
         Step::Schema(_) => one("a change of the schema", SCHEMA),
         Step::LookAt(_) => one("the end of a namespace", NAMESPACE_GONE),
-        Step::Remove(remove) if remove.driver => one("the start of the driver", DRIVER_START),
+        Step::Socket(_) => one("the driver's socket", SOCKET),
+        Step::Run(_) => one("a run of an image's own program", IMAGE_RUN),
+        Step::Remove(remove) if remove.driver || remove.process => one("the start of the driver", DRIVER_START),
         Step::Remove(_) => one("the wait for an object", OBJECT_SEEN),
         Step::Image(_)
         | Step::Secret(_)
@@ -92,6 +100,9 @@ pub fn of(step: &Step) -> Vec<TimeLimit> {
         | Step::Rights(_)
         | Step::ServiceAccount(_)
         | Step::Namespace(_)
+        | Step::Use(_)
+        | Step::ApiServer(_)
+        | Step::Taint(_)
         | Step::Rotate(_) => Vec::new(),
     }
 }

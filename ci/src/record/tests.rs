@@ -70,6 +70,7 @@ fn a_pull_is_proven_by_the_registry(#[case] log: &str, #[case] proven: bool) {
             content: ImageContent::Agent,
             access: sandproof_scenarios::ImageAccess::Public,
             registry: sandproof_scenarios::RegistryKind::Plain,
+            pushed: true,
         }),
         serde_json::from_value(json!({"await": {"sandbox": "one", "until": "running"}})).unwrap(),
     ];

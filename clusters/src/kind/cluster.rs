@@ -15,7 +15,7 @@ use super::{ClusterRequest, Engine, Holdings, KindError, PreparedCluster, entrie
 use crate::{
     ledger::{Entry, Ledger},
     native::{Adaptation, ComponentDeath},
-    provider::{Deletion, Description, Milestones, NodeAccess, NodeRegistry, RegistryAccess},
+    provider::{Deletion, Description, Milestones, NodeAccess, NodeProcesses, NodeRegistry, RegistryAccess},
 };
 
 /// containerd's socket in the node.
@@ -110,9 +110,10 @@ impl Cluster {
 
     /// The node's file system is reached through its first process, where this user may look into it.
     fn node_access(&self) -> NodeAccess {
-        let socket = self.entry.holdings.first_process.map(|process| format!("/proc/{}/root/{SOCKET}", process.pid));
-        match socket.map(Utf8PathBuf::from).filter(|socket| socket.exists()) {
-            Some(socket) => NodeAccess::Runtime { socket },
+        let first = self.entry.holdings.first_process.map(|process| process.pid);
+        let socket = first.map(|first| (Utf8PathBuf::from(format!("/proc/{first}/root/{SOCKET}")), first));
+        match socket.filter(|(socket, _)| socket.exists()) {
+            Some((socket, first)) => NodeAccess::Runtime { socket, processes: NodeProcesses::beneath(first) },
             None => NodeAccess::None {
                 reason: "the node's runtime is inside of a container that this user cannot look into".to_owned(),
             },

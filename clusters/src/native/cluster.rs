@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     ledger::{Entry, Ledger},
-    provider::{Deletion, Description, LeftBehind, Milestones, NodeAccess, RegistryAccess},
+    provider::{Deletion, Description, LeftBehind, Milestones, NodeAccess, NodeProcesses, RegistryAccess},
 };
 
 /// How long the watching process may take to end after the cluster did.
@@ -114,7 +114,10 @@ impl Cluster {
         Description {
             kubeconfig: self.kubeconfig.clone(),
             node_addresses: vec![self.node_address],
-            node_access: NodeAccess::Runtime { socket: self.runtime_socket.clone() },
+            node_access: NodeAccess::Runtime {
+                socket: self.runtime_socket.clone(),
+                processes: NodeProcesses::beneath(self.entry.holdings.first_process.map_or(0, |process| process.pid)),
+            },
             registries: RegistryAccess::configured(&self.registries),
             adaptations: self.adaptations.clone(),
             guest: None,

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 use camino::Utf8PathBuf;
 use serde::{Serialize, Serializer};
 
-use super::{Adaptation, Milestone};
+use super::{Adaptation, Milestone, NodeProcesses};
 use crate::existing::{AgentSandboxFound, Rights};
 
 /// What the harness has to know of a cluster to work with it.
@@ -49,6 +49,8 @@ pub enum NodeAccess {
     Runtime {
         /// The socket of the runtime (CRI), as a path of this host.
         socket: Utf8PathBuf,
+        /// The processes of the node.
+        processes: NodeProcesses,
     },
     /// Not at all.
     None {

@@ -171,7 +171,7 @@ impl Bench {
                 let client = ComputeDriverClient::new(channel);
                 Ok(Self { stage, namespace: namespace.to_owned(), client, deployed, costs })
             }
-            Started::NotRefused => Err(failed("it does not answer".to_owned())),
+            Started::NotRefused | Started::OnSocket { .. } => Err(failed("it does not answer".to_owned())),
             Started::Ended { log, .. } => Err(failed(log.join("\n"))),
         }
     }

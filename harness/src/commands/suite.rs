@@ -3,7 +3,7 @@
 use camino::{Utf8Path, Utf8PathBuf};
 use sandproof_protocol::faults::FAULTS;
 use sandproof_reports::ExitCode;
-use sandproof_scenarios::{EXPECTATIONS, Expectations, Suite};
+use sandproof_scenarios::{EXPECTATIONS, Expectations, NotRun, Suite};
 
 use crate::{cli::LintArguments, failure::Failure, paths::Paths, terminal};
 
@@ -45,6 +45,9 @@ pub(crate) fn lint(arguments: &LintArguments) -> Result<ExitCode, Failure> {
     let directory = arguments.suite.as_deref();
     let suite = load(&paths, directory)?;
     expectations(&paths, &suite, directory)?;
+    if directory.is_none() {
+        NotRun::load(&paths.not_run(), &suite).map_err(Failure::source)?;
+    }
     let instances = suite.instances().count();
     terminal::result(&format!("{} scenarios, {instances} results: no mistake found", suite.scenarios.len()));
     Ok(ExitCode::CONFORMANT)

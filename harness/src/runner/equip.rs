@@ -27,6 +27,7 @@ use super::{
     capabilities,
     cell::{CellContext, PhaseClock},
     facts,
+    faulty::with_faults,
     install::{self, Release, Releases},
     limits::Limits,
     observed::observed,
@@ -113,7 +114,7 @@ async fn equip_uninterrupted(
 
     let phase = PhaseClock::start(context, planned, "install");
     let client = connect(&description).await?;
-    let stage = Arc::new(Stage {
+    let stage = Stage {
         cell: planned.id.clone(),
         client: client.clone(),
         state: ClusterState::watch(client.clone()),
@@ -135,7 +136,9 @@ async fn equip_uninterrupted(
         began,
         sandbox_ran: Arc::default(),
         only_init_containers: Arc::default(),
-    });
+    };
+    let faults = context.subject.faults.clone();
+    let stage = Arc::new(with_faults(&stage, faults, &context.paths, &context.scratch.join("faulty")).await?);
     mourn(&stage, cluster);
     report_milestones(&stage, &cluster.milestones());
     let outcome = finish_installation(context, &stage, &client, &description, phases, planned, phase).await;

@@ -16,6 +16,8 @@ const BUSYBOX: &str = "/bin/busybox";
 pub(crate) struct Guests {
     /// Holds `/openshell-sandbox` alone.
     pub(crate) supervisor: Image,
+    /// Holds a file that is no program: a supervisor image from which the binary was left out.
+    pub(crate) hollow: Image,
     /// What runs in a sandbox: the probe and a small userland.
     pub(crate) agent: Image,
     /// The reference driver.
@@ -52,6 +54,11 @@ impl Guests {
                 .entrypoint(["/openshell-sandbox"])
                 .build()
                 .map_err(failed)?,
+            hollow: ImageBuilder::new()
+                .file("/README", b"The supervisor is missing here.\n".to_vec(), 0o444)
+                .entrypoint(["/openshell-sandbox"])
+                .build()
+                .map_err(failed)?,
             agent: agent.build().map_err(failed)?,
             driver: ImageBuilder::new()
                 .file("/driver", driver, 0o755)
@@ -70,6 +77,17 @@ impl Guests {
     /// The same images with another Agent Sandbox controller.
     pub(crate) fn with_controller(&self, controller: &Utf8Path) -> Result<Self, Failure> {
         Ok(Self { controller: Self::controller(controller)?, ..self.clone() })
+    }
+
+    /// The supervisor's image with faults.
+    pub(crate) fn faulty_supervisor(&self, paths: &Paths, faults: &[String]) -> Result<Image, Failure> {
+        let program = paths.program("openshell-sandbox-faults")?;
+        ImageBuilder::new()
+            .file("/openshell-sandbox", &program, 0o555)
+            .file("/openshell-sandbox.faults", faults.join("\n").into_bytes(), 0o444)
+            .entrypoint(["/openshell-sandbox"])
+            .build()
+            .map_err(|error| Failure::environment("build the guest images", error))
     }
 
     /// The image of a release's Agent Sandbox controller.

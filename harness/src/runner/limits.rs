@@ -74,9 +74,11 @@ impl Limits {
                     format!("it pulls an image from the {} registry, and {why}", registry_name(step.registry))
                 })
             }
-            Step::Driver(step) => {
+            Step::Driver(step) | Step::Upgrade(step) => {
                 let elsewhere = self.shared.as_ref().filter(|_| step.workspaces != WorkspaceMode::Shared);
-                lacking(Purpose::Driver).or_else(|| {
+                let node = self.node.as_ref().filter(|_| step.socket || step.past_api_server);
+                let past = node.map(|why| format!("it reaches the driver's process on its node: {why}"));
+                lacking(Purpose::Driver).or(past).or_else(|| {
                     elsewhere.map(|why| format!("its driver makes or takes namespaces outside of its own: {why}"))
                 })
             }
@@ -90,6 +92,9 @@ impl Limits {
                 self.shared.as_ref().map(|why| format!("it makes namespaces: {why}"))
             }
             Step::Rights(_) => self.shared.as_ref().map(|why| format!("it asks for others' rights: {why}")),
+            Step::ApiServer(_) => self.node.as_ref().map(|why| format!("it stops the API server: {why}")),
+            Step::Socket(_) => self.node.as_ref().map(|why| format!("it looks at a socket on a node: {why}")),
+            Step::Taint(_) => self.shared.as_ref().map(|why| format!("it taints the nodes: {why}")),
             Step::Preload(_) => self.node.as_ref().map(|why| format!("it calls the runtime of the node: {why}")),
             Step::Secret(_)
             | Step::Capabilities(_)
@@ -112,6 +117,8 @@ impl Limits {
             | Step::LookAt(_)
             | Step::Remove(_)
             | Step::Rotate(_)
+            | Step::Run(_)
+            | Step::Use(_)
             | Step::Render(_) => None,
         }
     }

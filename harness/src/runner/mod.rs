@@ -4,6 +4,7 @@ mod capabilities;
 pub(crate) mod cell;
 pub(crate) mod equip;
 pub(crate) mod facts;
+pub(crate) mod faulty;
 mod foundation;
 pub(crate) mod guests;
 pub(crate) mod install;

@@ -231,7 +231,8 @@ impl Bench {
             Keep::OnFailure => is_red(&judgement),
             Keep::Always => true,
         };
-        if let Some(deployed) = scene.deployed.take() {
+        let others = std::mem::take(&mut scene.parked).into_values().filter_map(|other| other.deployed);
+        for deployed in scene.deployed.take().into_iter().chain(others) {
             deployed.end().await;
         }
         let leftovers =
@@ -390,6 +391,8 @@ fn seen(scene: &Scene, judgement: &Judgement, error: Option<&StepError>, driver_
             },
         )
     });
+    let driver = scene.driver_name.as_ref().and_then(|name| scene.observations.get(name));
+    let serves = driver.is_some_and(|driver| driver["running"] == true);
     Seen {
         failed: judgement
             .failed
@@ -401,7 +404,11 @@ fn seen(scene: &Scene, judgement: &Judgement, error: Option<&StepError>, driver_
         events: scene.events(state),
         calls: scene.driver.as_ref().map(|driver| driver.calls().to_vec()).unwrap_or_default(),
         requests: requests.collect(),
-        driver_log: driver_log.map(|log| log.lines().map(str::to_owned).collect()).unwrap_or_default(),
+        // What a driver that serves has logged explains nothing.
+        driver_log: driver_log
+            .filter(|_| !serves)
+            .map(|log| log.lines().map(str::to_owned).collect())
+            .unwrap_or_default(),
         step_error: error.map(ToString::to_string),
     }
 }

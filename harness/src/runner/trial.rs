@@ -60,7 +60,7 @@ async fn once(stage: &Arc<Stage>, subject: &str) -> Result<(), Failure> {
             deployed.end().await;
             Ok(())
         }
-        Started::NotRefused => Ok(()),
+        Started::NotRefused | Started::OnSocket { .. } => Ok(()),
         Started::Ended { exit_code, log, deployed } => {
             if let Some(deployed) = deployed {
                 deployed.end().await;

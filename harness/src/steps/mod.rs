@@ -8,12 +8,15 @@ pub(crate) mod watching;
 mod awaiting;
 mod clear;
 mod deploy;
+mod node;
 mod preload;
 mod provide;
 mod read;
 mod render;
 mod rights;
+mod run;
 mod schema;
+mod socket;
 mod submit;
 mod volumes;
 mod workspace;
@@ -87,6 +90,7 @@ pub(crate) async fn carry_out(scene: &mut Scene, steps: &[Step], verb: &mut &'st
 
 /// Puts back what a scenario's steps changed of the cluster.
 pub(crate) async fn restore(scene: &mut Scene) -> Result<(), StepError> {
+    node::restore(scene).await?;
     volumes::restore(scene).await?;
     schema::restore(scene).await?;
     agent_sandbox::restore(scene).await
@@ -112,6 +116,12 @@ fn party(step: &Step) -> Party {
         | Step::DeleteWorkspace(_) => Party::Driver,
         // The driver's pod has to be started before the driver can be waited for.
         Step::Driver(_)
+        | Step::Upgrade(_)
+        | Step::Use(_)
+        | Step::Socket(_)
+        | Step::Run(_)
+        | Step::ApiServer(_)
+        | Step::Taint(_)
         | Step::Secret(_)
         | Step::Await(_)
         | Step::Inspect(_)
@@ -135,7 +145,10 @@ async fn one(scene: &mut Scene, step: &Step) -> Result<Option<Value>, StepError>
     let observed = match step {
         Step::Image(step) => provide::image(scene, step).await?,
         Step::Secret(step) => provide::secret(scene, step).await?,
-        Step::Driver(step) => deploy::driver(scene, step).await?,
+        Step::Driver(driver) => deploy::driver(scene, driver, step.observation()).await?,
+        Step::Upgrade(step) => deploy::upgrade(scene, step).await?,
+        Step::Use(step) => deploy::switch(scene, step)?,
+        Step::Socket(_) => socket::look(scene).await?,
         Step::Capabilities(_) => submit::driver(scene)?.capabilities().await,
         Step::Validate(step) => submit::validate(scene, step).await?,
         Step::Create(step) => submit::create(scene, step).await?,
@@ -162,9 +175,9 @@ async fn one(scene: &mut Scene, step: &Step) -> Result<Option<Value>, StepError>
         Step::Read(step) => agent_sandbox::read(scene, step).await?,
         Step::Render(step) => render::cases(scene, step).await?,
         Step::Preload(step) => preload::image(scene, step).await?,
-        Step::Schema(step) => schema::lack(scene, step).await?,
+        Step::Schema(step) => schema::change(scene, step).await?,
         Step::Volume(step) => volumes::volume(scene, step).await?,
-        Step::Rights(_) => rights::rights(scene).await?,
+        Step::Rights(step) => rights::rights(scene, step).await?,
         Step::ServiceAccount(step) => rights::service_account(scene, step).await?,
         Step::Stop(step) => workspace::set_running(scene, step, false).await?,
         Step::Start(step) => workspace::set_running(scene, step, true).await?,
@@ -174,6 +187,9 @@ async fn one(scene: &mut Scene, step: &Step) -> Result<Option<Value>, StepError>
         Step::LookAt(step) => workspace::look_at(scene, step).await?,
         Step::Remove(step) => workspace::remove(scene, step).await?,
         Step::Rotate(step) => workspace::rotate(scene, step),
+        Step::Run(step) => run::cases(scene, step).await?,
+        Step::ApiServer(step) => node::api_server(scene, step)?,
+        Step::Taint(step) => node::taint(scene, step).await?,
     };
     Ok(Some(observed))
 }

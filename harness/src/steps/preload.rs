@@ -36,7 +36,7 @@ pub(super) async fn image(scene: &mut Scene, step: &PreloadStep) -> Result<Value
     let pull = Pull { image: reference, credentials: user.map(|user| (user.login, user.password)) };
     let pulled = async {
         let socket = match &scene.stage.node_access {
-            NodeAccess::Runtime { socket } => socket,
+            NodeAccess::Runtime { socket, .. } => socket,
             NodeAccess::None { reason } => return Err(reason.clone()),
         };
         let channel = connect(socket).await.map_err(|error| error.to_string())?;

@@ -24,6 +24,7 @@ pub(super) async fn image(scene: &mut Scene, step: &ImageStep) -> Result<Value, 
     let base = match step.content {
         ImageContent::Agent => &scene.stage.guests.agent,
         ImageContent::Supervisor => &scene.stage.guests.supervisor,
+        ImageContent::Hollow => &scene.stage.guests.hollow,
     };
     let repository = format!("{}/{}", scene.identity, step.name.to_ascii_lowercase());
     // The label makes the digest new, so that no node can have the image; the layers are shared.
@@ -36,11 +37,13 @@ pub(super) async fn image(scene: &mut Scene, step: &ImageStep) -> Result<Value, 
     };
     let stage = &scene.stage;
     stage.registry.grant(&repository, access);
-    let pushed = stage
-        .registry
-        .push(&image, &repository, TAG)
-        .await
-        .map_err(|error| StepError::environment(format!("push the image {}", step.name), error))?;
+    let digest = if step.pushed {
+        let pushing = stage.registry.push(&image, &repository, TAG).await;
+        let pushed = pushing.map_err(|error| StepError::environment(format!("push the image {}", step.name), error))?;
+        Some(pushed.digest)
+    } else {
+        None
+    };
     let host = address(scene, step.registry);
     let image = SceneImage {
         reference: format!("{host}/{repository}:{TAG}"),
@@ -51,7 +54,7 @@ pub(super) async fn image(scene: &mut Scene, step: &ImageStep) -> Result<Value, 
     let observed = json!({
         "reference": image.reference,
         "repository": repository,
-        "digest": pushed.digest,
+        "digest": digest,
     });
     scene.images.insert(step.name.clone(), image);
     Ok(observed)

@@ -9,8 +9,8 @@ use kube::{
     Api, Client,
     api::{Patch, PatchParams, PostParams},
 };
-use sandproof_scenarios::ServiceAccountStep;
-use serde_json::{Value, json};
+use sandproof_scenarios::{RightsStep, ServiceAccountStep};
+use serde_json::{Map, Value, json};
 
 use super::StepError;
 use crate::{scene::Scene, subject::Deployed};
@@ -54,14 +54,11 @@ const CLUSTER: &[Resource] = &[
 /// A namespace in which no sandbox of any driver is.
 const ELSEWHERE: &str = "kube-system";
 
-/// The service account of a sandbox whose driver was told no other one.
-const SANDBOX_ACCOUNT: &str = "default";
-
 /// How many questions are asked at once.
 const AT_ONCE: usize = 16;
 
 /// Asks the API server for every verb on every resource.
-pub(super) async fn rights(scene: &Scene) -> Result<Value, StepError> {
+pub(super) async fn rights(scene: &Scene, step: &RightsStep) -> Result<Value, StepError> {
     let tried = "ask what the driver may do";
     let pod = scene.deployed.as_ref().and_then(Deployed::pod).ok_or_else(|| {
         StepError::Subject("the driver has no pod in the cluster, so it has no service account there".to_owned())
@@ -77,7 +74,25 @@ pub(super) async fn rights(scene: &Scene) -> Result<Value, StepError> {
         allowed(client, &user, "", CLUSTER),
     )
     .map_err(|error| StepError::environment(tried, error))?;
-    Ok(json!({ "sandboxes": sandboxes, "elsewhere": elsewhere, "cluster": cluster }))
+    let mut secrets = Map::new();
+    for name in &step.secrets {
+        let (there, elsewhere) = futures::try_join!(
+            on_secret(client, &user, &scene.namespace, name),
+            on_secret(client, &user, ELSEWHERE, name)
+        )
+        .map_err(|error| StepError::environment(tried, error))?;
+        secrets.insert(name.clone(), json!({ "sandboxes": there, "elsewhere": elsewhere }));
+    }
+    Ok(json!({ "sandboxes": sandboxes, "elsewhere": elsewhere, "cluster": cluster, "secrets": secrets }))
+}
+
+/// The verbs that are allowed on a Secret of that name.
+async fn on_secret(client: &Client, user: &str, namespace: &str, name: &str) -> Result<Vec<&'static str>, kube::Error> {
+    let asked = VERBS.iter().map(|verb| async move {
+        let asked = ask(client.clone(), user.to_owned(), namespace.to_owned(), verb, ("", "secrets", ""), name);
+        Ok::<_, kube::Error>(asked.await?.map(|_| *verb))
+    });
+    Ok(try_join_all(asked).await?.into_iter().flatten().collect())
 }
 
 /// Gives the sandboxes' service account pull secrets of its own.
@@ -88,14 +103,14 @@ pub(super) async fn service_account(scene: &Scene, step: &ServiceAccountStep) ->
     let account = json!({
         "apiVersion": "v1",
         "kind": "ServiceAccount",
-        "metadata": { "name": SANDBOX_ACCOUNT },
+        "metadata": { "name": step.name },
         "imagePullSecrets": secrets,
     });
     accounts
-        .patch(SANDBOX_ACCOUNT, &PatchParams::apply("sandproof").force(), &Patch::Apply(account))
+        .patch(&step.name, &PatchParams::apply("sandproof").force(), &Patch::Apply(account))
         .await
         .map_err(|error| StepError::environment("give the service account its pull secrets", error))?;
-    Ok(json!({ "name": SANDBOX_ACCOUNT }))
+    Ok(json!({ "name": step.name }))
 }
 
 async fn allowed(
@@ -112,7 +127,7 @@ async fn allowed(
     for some in questions.chunks(AT_ONCE) {
         let asked: Vec<_> = some
             .iter()
-            .map(|(verb, resource)| ask(client.clone(), user.to_owned(), namespace.to_owned(), verb, *resource))
+            .map(|(verb, resource)| ask(client.clone(), user.to_owned(), namespace.to_owned(), verb, *resource, ""))
             .collect();
         allowed.extend(try_join_all(asked).await?.into_iter().flatten());
     }
@@ -127,6 +142,7 @@ async fn ask(
     namespace: String,
     verb: &'static str,
     (group, resource, subresource): Resource,
+    name: &str,
 ) -> Result<Option<String>, kube::Error> {
     let reviews: Api<SubjectAccessReview> = Api::all(client);
     let review = serde_json::from_value(json!({
@@ -141,6 +157,7 @@ async fn ask(
                 "resource": resource,
                 "subresource": subresource,
                 "namespace": namespace,
+                "name": name,
             },
         },
     }))

@@ -1,4 +1,4 @@
-//! `schema`: takes a part out of the schema of the Sandbox, and puts it back when the scenario ends.
+//! `schema`: changes the schema of the Sandbox, and puts it back when the scenario ends.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use kube::{
     Api,
     api::{ApiResource, DynamicObject, GroupVersionKind, PostParams},
 };
-use sandproof_scenarios::{SchemaLack, SchemaStep, time_limits};
+use sandproof_scenarios::{SandboxVersion, SchemaLack, SchemaStep, time_limits};
 use serde_json::{Value, json};
 
 use super::StepError;
@@ -25,8 +25,57 @@ const DEADLINE: Duration = time_limits::SCHEMA;
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Changes the schema, and waits until the API server goes by it.
-pub(super) async fn lack(scene: &mut Scene, step: &SchemaStep) -> Result<Value, StepError> {
-    let SchemaLack::ImageVolumes = step.without;
+pub(super) async fn change(scene: &mut Scene, step: &SchemaStep) -> Result<Value, StepError> {
+    match step.without {
+        Some(SchemaLack::ImageVolumes) => lack_image_volumes(scene).await,
+        None => serve_also(scene, &step.with).await,
+    }
+}
+
+/// Serves further versions, as copies of the one that is stored. Nothing converts between them but their names.
+async fn serve_also(scene: &mut Scene, wanted: &[SandboxVersion]) -> Result<Value, StepError> {
+    let tried = "serve further API versions of the Sandbox";
+    let failed = |error: &dyn std::fmt::Display| StepError::environment(tried, error);
+    let before = definitions(&scene.stage).get(DEFINITION).await.map_err(|error| failed(&error))?;
+    let mut changed = before.clone();
+    let versions = changed.data["spec"]["versions"].as_array_mut().ok_or_else(|| failed(&"it has no versions"))?;
+    let stored = versions.iter().find(|version| version["storage"] == true).cloned();
+    let stored = stored.ok_or_else(|| failed(&"none of its versions is stored"))?;
+    for wanted in wanted {
+        if let Some(version) = versions.iter_mut().find(|version| version["name"] == wanted.as_str()) {
+            version["served"] = json!(true);
+            continue;
+        }
+        let mut copy = stored.clone();
+        (copy["name"], copy["storage"]) = (json!(wanted.as_str()), json!(false));
+        versions.push(copy);
+    }
+    let names: Vec<String> = served_by(&changed).into_iter().map(str::to_owned).collect();
+    // Whatever happens from here on, it is put back.
+    scene.definition = Some(before);
+    let definitions = definitions(&scene.stage);
+    definitions.replace(DEFINITION, &PostParams::default(), &changed).await.map_err(|error| failed(&error))?;
+    let end = tokio::time::Instant::now() + DEADLINE;
+    while !serves(scene, &names).await {
+        if tokio::time::Instant::now() >= end {
+            return Err(failed(&format!("the API server does not serve all of them after {} s", DEADLINE.as_secs())));
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(json!({ "pruned": false, "served": names }))
+}
+
+/// Whether the API server's discovery has the Sandbox in all of these versions.
+async fn serves(scene: &Scene, versions: &[String]) -> bool {
+    let asked = versions.iter().map(|version| async move {
+        let group = format!("agents.x-k8s.io/{version}");
+        let found = scene.stage.client.list_api_group_resources(&group).await;
+        found.is_ok_and(|list| list.resources.iter().any(|resource| resource.name == "sandboxes"))
+    });
+    futures::future::join_all(asked).await.into_iter().all(|served| served)
+}
+
+async fn lack_image_volumes(scene: &mut Scene) -> Result<Value, StepError> {
     let tried = "take image volumes out of the schema of the Sandbox";
     let failed = |error: &dyn std::fmt::Display| StepError::environment(tried, error);
     let before = definitions(&scene.stage).get(DEFINITION).await.map_err(|error| failed(&error))?;
@@ -45,7 +94,7 @@ pub(super) async fn lack(scene: &mut Scene, step: &SchemaStep) -> Result<Value, 
     let definitions = definitions(&scene.stage);
     definitions.replace(DEFINITION, &PostParams::default(), &changed).await.map_err(|error| failed(&error))?;
     let pruned = settled(scene, &changed, false).await.map_err(|error| failed(&error))?;
-    Ok(json!({ "pruned": pruned }))
+    Ok(json!({ "pruned": pruned, "served": served_by(&changed) }))
 }
 
 /// Puts back what the scenario's steps changed of the cluster.
@@ -67,9 +116,7 @@ pub(crate) async fn restore(scene: &mut Scene) -> Result<(), StepError> {
 /// Rehearses a Sandbox with an image volume until every served version keeps it, or, if it is not to, until none does.
 /// Returns whether it came to that.
 async fn settled(scene: &Scene, definition: &DynamicObject, kept: bool) -> Result<bool, kube::Error> {
-    let versions = definition.data["spec"]["versions"].as_array().into_iter().flatten();
-    let served: Vec<&str> =
-        versions.filter(|version| version["served"] == true).filter_map(|version| version["name"].as_str()).collect();
+    let served = served_by(definition);
     let end = tokio::time::Instant::now() + DEADLINE;
     loop {
         let keeping = served.iter().map(|version| keeps_image_volume(scene, version));
@@ -81,6 +128,12 @@ async fn settled(scene: &Scene, definition: &DynamicObject, kept: bool) -> Resul
         }
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// The versions that a definition serves.
+fn served_by(definition: &DynamicObject) -> Vec<&str> {
+    let versions = definition.data["spec"]["versions"].as_array().into_iter().flatten();
+    versions.filter(|version| version["served"] == true).filter_map(|version| version["name"].as_str()).collect()
 }
 
 async fn keeps_image_volume(scene: &Scene, version: &str) -> Result<bool, kube::Error> {

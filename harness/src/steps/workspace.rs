@@ -54,7 +54,7 @@ pub(super) async fn namespace(scene: &mut Scene, step: &NamespaceStep) -> Result
     scene.workspace(&step.workspace);
     let name = scene.workspace_namespace(&step.workspace);
     let tried = format!("create the namespace {name}");
-    let mut namespace = json!({ "metadata": { "name": name, "labels": step.labels } });
+    let mut namespace = json!({ "metadata": { "name": name, "labels": step.labels, "annotations": step.annotations } });
     scene.stage.place.label(&mut namespace);
     let namespace: Namespace =
         serde_json::from_value(namespace).map_err(|error| StepError::environment(&tried, error))?;
@@ -103,6 +103,9 @@ pub(super) async fn look_at(scene: &mut Scene, step: &LookAtStep) -> Result<Valu
 pub(super) async fn remove(scene: &mut Scene, step: &RemoveStep) -> Result<Value, StepError> {
     if step.driver {
         return deploy::restart(scene).await;
+    }
+    if step.process {
+        return deploy::kill(scene).await;
     }
     let name = step.sandbox.as_ref().or(step.pod.as_ref()).cloned().unwrap_or_default();
     let name = scene.sandbox(&name, None).name;

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use sandproof_clusters::process::{Process, ProcessError};
-use sandproof_scenarios::{ChartSettings, Feature, ImageOrigin, time_limits};
+use sandproof_scenarios::{ChartSettings, Feature, ImageOrigin, Setting, WorkspaceMode, time_limits};
 use serde_json::{Map, Value, json};
 
 use super::{SecretsForm, Settings, Unappliable};
@@ -16,11 +16,20 @@ const INSTALL_DEADLINE: Duration = time_limits::HELM;
 /// How long a chart may take to come from a registry.
 const PULL_DEADLINE: Duration = Duration::from_mins(2);
 
-/// The release name; each scenario has a namespace of its own, so one name serves.
+/// The name of a scenario's first release; each scenario has a namespace of its own, so one name serves.
 pub(crate) const RELEASE: &str = "driver";
 
 /// The reference driver's environment variable for faults, separated by commas.
 const FAULTS_VARIABLE: &str = "OPENSHELL_FAULT";
+
+/// The upstream driver's environment variable for the Unix socket that it listens on.
+const SOCKET_VARIABLE: &str = "OPENSHELL_COMPUTE_DRIVER_SOCKET";
+
+/// Where upstream's own tests have the socket of a driver beside its gateway.
+const SOCKET_VOLUME: &str = "/var/run/openshell-compute";
+
+/// The socket; its directory is for the driver to make.
+pub(crate) const SOCKET: &str = "/var/run/openshell-compute/driver/driver.sock";
 
 /// What is needed to install the chart into a cluster.
 #[derive(Debug, Clone)]
@@ -87,6 +96,11 @@ pub(crate) fn values(chart: &ChartSettings, profile: &str, settings: &Settings) 
         (SecretsForm::Environment, None) => false,
         (SecretsForm::Environment, Some(variable)) => {
             environment.push(json!({ "name": variable, "value": secrets.join(",") }));
+            // What the driver may do in mode managed depends on which secrets the chart knows of.
+            if settings.workspaces.mode == WorkspaceMode::Managed {
+                let known = secrets.iter().map(|name| name.trim()).filter(|name| !name.is_empty());
+                tree.set(names.pull_secrets.as_deref(), known.map(|name| json!({ "name": name })).collect());
+            }
             names.environment.is_some()
         }
     };
@@ -100,7 +114,7 @@ pub(crate) fn values(chart: &ChartSettings, profile: &str, settings: &Settings) 
     if let Some(feature) = settings.workspaces.feature() {
         let workspaces = &settings.workspaces;
         let mut told = tree.set(names.workspace_mode.as_deref(), json!(workspaces.mode.as_str()))
-            && tree.set(names.gateway_id.as_deref(), json!(settings.namespace));
+            && tree.set(names.gateway_id.as_deref(), json!(settings.gateway));
         if let Some(label) = &workspaces.allowed_label {
             told &= tree.set(names.operator_label.as_deref(), json!(label));
         }
@@ -111,6 +125,28 @@ pub(crate) fn values(chart: &ChartSettings, profile: &str, settings: &Settings) 
             return Err(unappliable("its workspace mode", feature));
         }
     }
+    for (setting, value) in &settings.told {
+        let told = match chart.setting(*setting) {
+            None => false,
+            Some(variable) if ChartSettings::is_variable(&variable) => {
+                environment.push(json!({ "name": variable, "value": in_words(value) }));
+                names.environment.is_some()
+            }
+            Some(path) => tree.set(Some(&path), as_value(*setting, value)),
+        };
+        if !told {
+            return Err(unappliable(setting.name(), setting.feature()));
+        }
+    }
+    if settings.socket {
+        environment.push(json!({ "name": SOCKET_VARIABLE, "value": SOCKET }));
+        let told = names.environment.is_some()
+            && tree.set(chart.volumes_value(), json!([{ "name": "driver-socket", "emptyDir": {} }]))
+            && tree.set(chart.volume_mounts_value(), json!([{ "name": "driver-socket", "mountPath": SOCKET_VOLUME }]));
+        if !told {
+            return Err(unappliable("to listen on a socket", Feature::UnixSocket));
+        }
+    }
     if !settings.faults.is_empty() {
         environment.push(json!({ "name": FAULTS_VARIABLE, "value": settings.faults.join(",") }));
     }
@@ -118,6 +154,23 @@ pub(crate) fn values(chart: &ChartSettings, profile: &str, settings: &Settings) 
         tree.set(names.environment.as_deref(), Value::Array(environment));
     }
     Ok(Value::Object(tree.root))
+}
+
+/// A setting as a chart takes it: names are objects, as everywhere in Kubernetes.
+fn as_value(setting: Setting, value: &Value) -> Value {
+    match (setting, value) {
+        (Setting::OwnPullSecrets, Value::Array(names)) => names.iter().map(|name| json!({ "name": name })).collect(),
+        (_, value) => value.clone(),
+    }
+}
+
+/// A setting as an environment variable or an argument has it.
+pub(super) fn in_words(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(values) => values.iter().map(in_words).collect::<Vec<_>>().join(","),
+        other => other.to_string(),
+    }
 }
 
 /// Values by dotted paths.
@@ -148,10 +201,20 @@ impl Tree {
 
 impl Chart {
     /// Installs the chart; it does not wait for pods, the caller watches them.
-    pub(crate) async fn install(&self, namespace: &str, values: &Value) -> Result<(), ProcessError> {
-        let installing = self
+    pub(crate) async fn install(&self, settings: &Settings, values: &Value) -> Result<(), ProcessError> {
+        self.put("install", settings, values).await
+    }
+
+    /// Gives a release other values.
+    pub(crate) async fn upgrade(&self, settings: &Settings, values: &Value) -> Result<(), ProcessError> {
+        self.put("upgrade", settings, values).await
+    }
+
+    async fn put(&self, verb: &str, settings: &Settings, values: &Value) -> Result<(), ProcessError> {
+        let namespace = settings.namespace.as_str();
+        let putting = self
             .helm()
-            .args(["install", RELEASE, self.directory.as_str()])
+            .args([verb, settings.release.as_str(), self.directory.as_str()])
             .args(["--namespace", namespace])
             .args(self.files())
             .args(["--values", "-"])
@@ -160,7 +223,7 @@ impl Chart {
             .stdin(values.to_string())
             .deadline(INSTALL_DEADLINE)
             .run();
-        waiting(Party::Helm, installing).await.map(drop)
+        waiting(Party::Helm, putting).await.map(drop)
     }
 
     /// What the chart renders for an API server of that version; no cluster is asked.

@@ -7,13 +7,16 @@ use kube::{
     Api, Client,
     api::{DeleteParams, LogParams},
 };
-use sandproof_clusters::process::ProcessError;
+use sandproof_clusters::{
+    process::ProcessError,
+    provider::{NodeAccess, NodeProcesses, NodeSignal},
+};
 use sandproof_scenarios::{ChartSettings, DriverExpectation, time_limits};
 use serde_json::Value;
 
 use super::{
     Deployed, Settings, StartError, Started,
-    chart::{Chart, RELEASE, values},
+    chart::{Chart, values},
     connection,
 };
 use crate::{
@@ -35,6 +38,8 @@ pub(crate) struct Site {
     pub(crate) client: Client,
     /// The cluster's current state.
     pub(crate) state: ClusterState,
+    /// The processes of the node, where this host has them.
+    pub(crate) processes: Option<NodeProcesses>,
     /// The name of the subject's profile, for messages.
     pub(crate) profile: String,
 }
@@ -42,7 +47,16 @@ pub(crate) struct Site {
 impl Site {
     /// The site of a cell.
     pub(crate) fn of(stage: &Stage) -> Self {
-        Self { client: stage.client.clone(), state: stage.state.clone(), profile: stage.subject.profile.name.clone() }
+        let processes = match &stage.node_access {
+            NodeAccess::Runtime { processes, .. } => Some(*processes),
+            NodeAccess::None { .. } => None,
+        };
+        Self {
+            client: stage.client.clone(),
+            state: stage.state.clone(),
+            processes,
+            profile: stage.subject.profile.name.clone(),
+        }
     }
 }
 
@@ -51,6 +65,8 @@ impl Site {
 pub(crate) struct DriverPod {
     /// Its name.
     pub(crate) name: String,
+    /// Its UID.
+    pub(crate) uid: String,
     api: Api<Pod>,
     container: String,
 }
@@ -69,18 +85,39 @@ pub(super) async fn install(
     settings: &Settings,
     expect: DriverExpectation,
 ) -> Result<Started, StartError> {
-    let namespace = &settings.namespace;
     let values = values(told, &site.profile, settings)?;
-    match chart.install(namespace, &values).await {
-        Ok(()) => {}
-        // The chart is part of the subject: what it refuses is an observation.
+    match put(chart.install(settings, &values).await, "install the chart")? {
+        Some(refused) => Ok(refused),
+        None => settle(told, site, settings, expect, None).await,
+    }
+}
+
+/// Gives the release other values, and waits until the pod that takes the old one's place answers or has ended.
+pub(super) async fn upgrade(
+    chart: &Chart,
+    pod: &DriverPod,
+    told: &ChartSettings,
+    site: &Site,
+    settings: &Settings,
+    expect: DriverExpectation,
+) -> Result<Started, StartError> {
+    let values = values(told, &site.profile, settings)?;
+    match put(chart.upgrade(settings, &values).await, "upgrade the release")? {
+        Some(refused) => Ok(refused),
+        None => settle(told, site, settings, expect, Some(&pod.name)).await,
+    }
+}
+
+/// The chart is part of the subject: what it refuses is an observation.
+fn put(outcome: Result<(), ProcessError>, tried: &str) -> Result<Option<Started>, StartError> {
+    match outcome {
+        Ok(()) => Ok(None),
         Err(ProcessError::Failed { status, stderr, .. }) => {
             let log = stderr.lines().map(str::to_owned).collect();
-            return Ok(Started::Ended { exit_code: status.code().map(i64::from), log, deployed: None });
+            Ok(Some(Started::Ended { exit_code: status.code().map(i64::from), log, deployed: None }))
         }
-        Err(error) => return Err(StartError::environment("install the chart", error)),
+        Err(error) => Err(StartError::environment(tried, error)),
     }
-    settle(told, site, namespace, expect, None).await
 }
 
 /// Deletes the driver's pod, and waits until the one that takes its place answers or has ended.
@@ -94,38 +131,46 @@ pub(super) async fn restart(
         .delete(&pod.name, &DeleteParams::background())
         .await
         .map_err(|error| StartError::environment(format!("delete the driver's pod {}", pod.name), error))?;
-    settle(told, site, &settings.namespace, DriverExpectation::Running, Some(&pod.name)).await
+    settle(told, site, settings, DriverExpectation::Running, Some(&pod.name)).await
 }
 
 /// Waits until the driver answers, or until it has ended; a pod of the past does not count.
 async fn settle(
     told: &ChartSettings,
     site: &Site,
-    namespace: &str,
+    settings: &Settings,
     expect: DriverExpectation,
     past: Option<&str>,
 ) -> Result<Started, StartError> {
     let decisive = |state: &ClusterState| {
-        let pod = driver_pod(state, namespace, past)?;
-        let name = pod.pointer("/metadata/name")?.as_str()?.to_owned();
+        let pod = driver_pod(state, settings, past)?;
+        let text = |pointer: &str| pod.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+        let name = (text("/metadata/name")?, text("/metadata/uid")?);
         let container = pods::containers(&pod).into_iter().find(|container| container.name == told.container)?;
         let ended = container.exit_code.is_some() || container.restarts > 0;
         let ready = container.state == ContainerState::Running && expect == DriverExpectation::Running && !ended;
         (ready || ended).then_some((name, container))
     };
     let waited = site.state.wait(START_DEADLINE, decisive).await;
-    let Some((name, container)) = waited.found else {
-        return not_decided(&site.state, namespace, expect, told, past);
+    let Some(((name, uid), container)) = waited.found else {
+        return not_decided(&site.state, settings, expect, told, past);
     };
-    let api = Api::namespaced(site.client.clone(), namespace);
-    let pod = DriverPod { name, api, container: told.container.clone() };
+    let api = Api::namespaced(site.client.clone(), &settings.namespace);
+    let pod = DriverPod { name, uid, api, container: told.container.clone() };
     // A driver that ended is one that did not start, even while the kubelet is starting it again.
     let running =
         container.state == ContainerState::Running && container.exit_code.is_none() && container.restarts == 0;
     if !running {
         return Ok(ended(pod, &container).await);
     }
-    match connection::to_pod(&pod.api, &pod.name, told.port).await {
+    if settings.socket {
+        return Ok(Started::OnSocket { deployed: Deployed::Pod(pod) });
+    }
+    let connected = match site.processes.filter(|_| settings.past_api_server) {
+        Some(processes) => connection::to_process(processes, &pod.uid, told.port).await,
+        None => connection::to_pod(&pod.api, &pod.name, told.port).await,
+    };
+    match connected {
         Ok(channel) => Ok(Started::Running { channel, deployed: Deployed::Pod(pod) }),
         Err(unreachable) => {
             let mut log = pod.last_lines(false).await;
@@ -135,10 +180,10 @@ async fn settle(
     }
 }
 
-fn driver_pod(state: &ClusterState, namespace: &str, past: Option<&str>) -> Option<Arc<Value>> {
-    state.pods(namespace).into_iter().find(|pod| {
+fn driver_pod(state: &ClusterState, settings: &Settings, past: Option<&str>) -> Option<Arc<Value>> {
+    state.pods(&settings.namespace).into_iter().find(|pod| {
         let text = |pointer: &str| pod.pointer(pointer).and_then(Value::as_str);
-        text("/metadata/labels/app.kubernetes.io~1instance") == Some(RELEASE)
+        text("/metadata/labels/app.kubernetes.io~1instance") == Some(settings.release.as_str())
             && (past.is_none() || text("/metadata/name") != past)
     })
 }
@@ -146,26 +191,26 @@ fn driver_pod(state: &ClusterState, namespace: &str, past: Option<&str>) -> Opti
 /// The pod neither runs nor ended in time: the cluster's doing, unless the container was started.
 fn not_decided(
     state: &ClusterState,
-    namespace: &str,
+    settings: &Settings,
     expect: DriverExpectation,
     told: &ChartSettings,
     past: Option<&str>,
 ) -> Result<Started, StartError> {
-    let pod = driver_pod(state, namespace, past);
+    let pod = driver_pod(state, settings, past);
     let containers = pod.as_deref().map(pods::containers).unwrap_or_default();
     let own = containers.iter().find(|container| container.name == told.container);
     if expect == DriverExpectation::Refused && own.is_some_and(|status| status.state == ContainerState::Running) {
         return Ok(Started::NotRefused);
     }
     let seen = match (&pod, own.or(containers.first())) {
-        (None, _) => format!("its chart made no pod with the label app.kubernetes.io/instance={RELEASE}"),
+        (None, _) => format!("its chart made no pod with the label app.kubernetes.io/instance={}", settings.release),
         (Some(pod), None) => pods::unschedulable(pod).unwrap_or("its pod has no status").to_owned(),
         (Some(_), Some(status)) if own.is_none() => {
             format!("its pod has no container `{}`, but `{}`", told.container, status.name)
         }
         (Some(_), Some(status)) => format!("{} {}", status.reason, status.message),
     };
-    let events: Vec<String> = state.events(namespace).into_iter().map(|event| event.message).collect();
+    let events: Vec<String> = state.events(&settings.namespace).into_iter().map(|event| event.message).collect();
     Err(StartError::environment(
         format!("start the driver within {} s", START_DEADLINE.as_secs()),
         format!("{seen}; events: {}", events.join(" | ")),
@@ -182,6 +227,26 @@ async fn ended(pod: DriverPod, container: &ContainerStatus) -> Started {
 }
 
 impl DriverPod {
+    /// Kills its process, and waits until the kubelet has started it again in the same pod; whether it has.
+    pub(super) async fn kill(&self, site: &Site) -> Result<bool, StartError> {
+        let tried = || format!("kill the driver's process in pod {}", self.name);
+        let processes = site.processes.ok_or_else(|| StartError::environment(tried(), "it is not on this host"))?;
+        let before = self.restarts(&site.state);
+        let found = processes.of_pod(&self.uid).first().copied();
+        let process = found.ok_or_else(|| StartError::environment(tried(), "it was not found"))?;
+        NodeProcesses::signal(process, NodeSignal::Kill).map_err(|error| StartError::environment(tried(), error))?;
+        let again = site.state.wait(START_DEADLINE, |state| (self.restarts(state) > before).then_some(())).await;
+        Ok(again.found.is_some())
+    }
+
+    /// How often the container that runs was started again; before the first time where it does not run.
+    fn restarts(&self, state: &ClusterState) -> i64 {
+        let namespace = self.api.namespace().unwrap_or_default();
+        let containers = state.pod(namespace, &self.name).map(|pod| pods::containers(&pod)).unwrap_or_default();
+        let own = containers.into_iter().find(|container| container.name == self.container);
+        own.filter(|container| container.state == ContainerState::Running).map_or(-1, |container| container.restarts)
+    }
+
     /// All of its log.
     pub(super) async fn log(&self) -> Option<String> {
         let parameters = LogParams { container: Some(self.container.clone()), ..LogParams::default() };

@@ -10,7 +10,7 @@ use camino::Utf8PathBuf;
 use sandproof_clusters::process::{BoundChild, Process, SpawnStdio};
 use sandproof_scenarios::{Feature, ProcessSettings, Told};
 
-use super::{Deployed, SecretsForm, Settings, StartError, Started, Unappliable, connection};
+use super::{Deployed, SecretsForm, Settings, StartError, Started, Unappliable, chart::in_words, connection};
 
 /// How long a process may take to end after it was asked to.
 const END_DEADLINE: Duration = Duration::from_secs(5);
@@ -41,6 +41,8 @@ pub(crate) struct HostProcess {
 pub(crate) struct DriverProcess {
     child: BoundChild,
     log: Utf8PathBuf,
+    /// The socket that it listens on.
+    pub(super) socket: Utf8PathBuf,
 }
 
 /// What tells a process its settings.
@@ -53,7 +55,7 @@ struct Words {
 impl HostProcess {
     /// Starts it and waits until it answers, or until it has ended.
     pub(super) async fn start(&self, told: &ProcessSettings, settings: &Settings) -> Result<Started, StartError> {
-        let directory = self.directory.join(&settings.namespace);
+        let directory = self.directory.join(&settings.gateway);
         let socket = directory.join("s");
         if socket.as_str().len() > LONGEST_SOCKET {
             let found = format!(
@@ -85,7 +87,7 @@ impl HostProcess {
             .spawn_bound(stdio)
             .await
             .map_err(|error| StartError::environment("start the driver's process", error))?;
-        let mut driver = DriverProcess { child, log };
+        let mut driver = DriverProcess { child, log, socket: socket.clone() };
         let status = tokio::select! {
             connected = connection::to_socket(&socket) => match connected {
                 Ok(channel) => return Ok(Started::Running { channel, deployed: Deployed::Process(driver) }),
@@ -136,7 +138,7 @@ fn words(
     let mut words = Words::default();
     words.tell(Some(&told.socket), socket.as_str());
     words.tell(told.namespace.as_ref(), &settings.namespace);
-    words.tell(told.gateway_id.as_ref(), &settings.namespace);
+    words.tell(told.gateway_id.as_ref(), &settings.gateway);
     let supervisor = words.tell(told.supervisor_image.as_ref(), &settings.supervisor.reference());
     if settings.supervisor_matters && !supervisor {
         return Err(unappliable("its supervisor's image", Feature::ConfiguredSupervisorImage));
@@ -174,6 +176,11 @@ fn words(
             return Err(unappliable("its workspace mode", feature));
         }
     }
+    for (setting, value) in &settings.told {
+        if !words.tell(told.setting(*setting).as_ref(), &in_words(value)) {
+            return Err(unappliable(setting.name(), setting.feature()));
+        }
+    }
     Ok(words)
 }
 
@@ -198,6 +205,12 @@ impl DriverProcess {
     /// Its identifier, while it runs.
     pub(super) fn id(&self) -> Option<u32> {
         self.child.id()
+    }
+
+    /// Ends it at once, so that it cannot clean up.
+    pub(super) async fn kill(mut self) {
+        // One that has ended already is as good as killed.
+        let _ = self.child.kill().await;
     }
 
     /// Asks it to end, and ends it where it does not.

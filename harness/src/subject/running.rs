@@ -37,8 +37,9 @@ fn wanted(settings: &Settings) -> Option<(&'static str, Feature)> {
         (settings.sideload_matters, "its side-load method", Feature::ConfiguredSideload),
         (settings.supervisor_matters, "its supervisor's image", Feature::ConfiguredSupervisorImage),
     ];
+    let told = settings.told.keys().map(|setting| (true, setting.name(), setting.feature()));
     let workspaces = settings.workspaces.feature().map(|feature| (true, "its workspace mode", feature));
-    let wishes = wishes.into_iter().chain(workspaces);
-    let mut wishes = wishes;
+    let socket = settings.socket.then_some((true, "to listen on a socket", Feature::UnixSocket));
+    let mut wishes = wishes.into_iter().chain(workspaces).chain(socket).chain(told);
     wishes.find_map(|(wanted, what, feature)| wanted.then_some((what, feature)))
 }

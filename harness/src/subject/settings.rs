@@ -1,6 +1,6 @@
 //! What a scenario wants of its driver, whatever way the driver is told.
 
-use sandproof_scenarios::{Feature, WorkspaceMode};
+use sandproof_scenarios::{DriverSettings, Feature, WorkspaceMode};
 use thiserror::Error;
 
 use super::chart::ImageValue;
@@ -17,10 +17,15 @@ pub(crate) enum SecretsForm {
 }
 
 /// What a driver is to be told.
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     /// The namespace of its sandboxes; it is the scenario's own.
     pub(crate) namespace: String,
+    /// The name of this driver among those of the scenario; a chart's release is called so.
+    pub(crate) release: String,
+    /// The gateway whose sandboxes it owns: nobody else's in the cluster.
+    pub(crate) gateway: String,
     /// The supervisor's image.
     pub(crate) supervisor: ImageValue,
     /// Whether the scenario is about that image.
@@ -39,6 +44,12 @@ pub(crate) struct Settings {
     pub(crate) workspaces: Workspaces,
     /// Whether the chart itself looks for the Sandbox API.
     pub(crate) preflight: bool,
+    /// What it is told beyond that.
+    pub(crate) told: DriverSettings,
+    /// Whether it listens on a Unix socket in its own pod, where a chart would have it listen on TCP.
+    pub(crate) socket: bool,
+    /// Whether it is called past the API server.
+    pub(crate) past_api_server: bool,
     /// Faults of the reference driver.
     pub(crate) faults: Vec<String>,
     /// The reference driver's image, for a chart whose profile asks for it.
@@ -52,6 +63,8 @@ impl Settings {
         let image = |name: &str| ImageValue { repository: format!("registry/{name}"), tag: "v1".to_owned() };
         Self {
             namespace: "ps-02-0".to_owned(),
+            release: super::chart::RELEASE.to_owned(),
+            gateway: "ps-02-0".to_owned(),
             supervisor: image("supervisor"),
             supervisor_matters: false,
             sideload: String::new(),
@@ -61,6 +74,9 @@ impl Settings {
             form: SecretsForm::Objects,
             workspaces: Workspaces::default(),
             preflight: true,
+            told: DriverSettings::new(),
+            socket: false,
+            past_api_server: false,
             faults: Vec::new(),
             reference_image: image("driver"),
         }

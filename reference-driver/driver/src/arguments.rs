@@ -137,13 +137,13 @@ fn combine(arguments: Arguments, file: Option<Settings>) -> Result<Config, Confi
     let settings = arguments.settings.over(file.unwrap_or_default());
     let workspaces = settings.workspaces()?;
     let managed_ssh = settings.managed_ssh()?;
-    let sandbox = settings.sandbox()?;
-    let gateway_id = parse_gateway_id(settings.gateway_id, &workspaces)?;
     #[cfg(feature = "faults")]
     let faults = Faults::named(arguments.faults.iter().map(|name| name.trim()).filter(|name| !name.is_empty()))
         .map_err(ConfigError::Fault)?;
     #[cfg(not(feature = "faults"))]
     let faults = Faults::none();
+    let sandbox = settings.sandbox(&faults)?;
+    let gateway_id = parse_gateway_id(settings.gateway_id, &workspaces)?;
     let socket = arguments.bind_socket.filter(|path| !path.as_os_str().is_empty());
     let listen = socket.map_or(Listen::Tcp(arguments.bind_address), Listen::Socket);
     Ok(Config { listen, gateway_id, workspaces, managed_ssh, sandbox, faults })

@@ -21,7 +21,12 @@ impl Faults {
     pub fn named<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
         let active = names
             .into_iter()
-            .map(|name| sandproof_protocol::faults::find(name).map(|fault| fault.name).ok_or_else(|| name.to_owned()))
+            .map(|name| {
+                sandproof_protocol::faults::find(name)
+                    .filter(|fault| fault.part == sandproof_protocol::faults::Part::Driver)
+                    .map(|fault| fault.name)
+                    .ok_or_else(|| name.to_owned())
+            })
             .collect::<Result<_, _>>()?;
         Ok(Self { active })
     }
@@ -166,6 +171,114 @@ impl Faults {
 
     pub(crate) fn runs_agent_as_root(&self) -> bool {
         self.is_on("root-agent")
+    }
+
+    pub(crate) fn reverses_pull_secrets(&self) -> bool {
+        self.is_on("reverse-pull-secrets")
+    }
+
+    pub(crate) fn trims_in_pods_only(&self) -> bool {
+        self.is_on("trim-in-pods-only")
+    }
+
+    pub(crate) fn guesses_pull_secret(&self) -> bool {
+        self.is_on("guess-pull-secret")
+    }
+
+    pub(crate) fn always_pulls(&self) -> bool {
+        self.is_on("always-pull")
+    }
+
+    pub(crate) fn prefers_older_api_version(&self) -> bool {
+        self.is_on("prefer-older-api-version")
+    }
+
+    pub(crate) fn opens_socket(&self) -> bool {
+        self.is_on("open-socket")
+    }
+
+    pub(crate) fn keeps_stale_socket(&self) -> bool {
+        self.is_on("keep-stale-socket")
+    }
+
+    pub(crate) fn tells_deletion_twice(&self) -> bool {
+        self.is_on("tell-deletion-twice")
+    }
+
+    pub(crate) fn lists_foreign_sandboxes(&self) -> bool {
+        self.is_on("list-foreign-sandboxes")
+    }
+
+    pub(crate) fn accepts_duplicates(&self) -> bool {
+        self.is_on("accept-duplicates")
+    }
+
+    pub(crate) fn drops_service_account(&self) -> bool {
+        self.is_on("drop-service-account")
+    }
+
+    pub(crate) fn automounts_token(&self) -> bool {
+        self.is_on("automount-token")
+    }
+
+    pub(crate) fn omits_gateway_of_namespace(&self) -> bool {
+        self.is_on("omit-gateway-of-namespace")
+    }
+
+    pub(crate) fn gives_token_to_everybody(&self) -> bool {
+        self.is_on("readable-token")
+    }
+
+    pub(crate) fn ignores_token_audience(&self) -> bool {
+        self.is_on("token-for-anybody")
+    }
+
+    pub(crate) fn ignores_token_lifetime(&self) -> bool {
+        self.is_on("ignore-token-lifetime")
+    }
+
+    pub(crate) fn drops_capability(&self) -> bool {
+        self.is_on("drop-capability")
+    }
+
+    pub(crate) fn has_no_name(&self) -> bool {
+        self.is_on("nameless-driver")
+    }
+
+    pub(crate) fn accepts_unknown_sideload(&self) -> bool {
+        self.is_on("accept-unknown-sideload")
+    }
+
+    pub(crate) fn accepts_no_workspace(&self) -> bool {
+        self.is_on("accept-no-workspace")
+    }
+
+    pub(crate) fn forbids_unknown(&self) -> bool {
+        self.is_on("forbid-unknown")
+    }
+
+    pub(crate) fn swallows_timeouts(&self) -> bool {
+        self.is_on("swallow-timeouts")
+    }
+
+    pub(crate) fn hides_messages(&self) -> bool {
+        self.is_on("hide-messages")
+    }
+
+    pub(crate) fn ignores_namespace_identity(&self) -> bool {
+        self.is_on("ignore-namespace-identity")
+    }
+
+    pub(crate) fn accepts_bad_reference(&self) -> bool {
+        self.is_on("accept-bad-reference")
+    }
+
+    pub(crate) fn recreates_to_start(&self) -> bool {
+        self.is_on("recreate-to-start")
+    }
+
+    pub(crate) fn ignores_app_armor(&self) -> bool {
+        self.is_on("ignore-app-armor")
     }
 
     #[cfg(feature = "faults")]

@@ -12,6 +12,7 @@ use tokio::net::TcpSocket;
 use tonic::transport::server::TcpIncoming;
 
 use crate::config::Listen;
+use crate::faults::Faults;
 use socket::Connection;
 use socket_path::OwnedSocket;
 
@@ -54,7 +55,7 @@ pub(crate) enum Reserved {
     /// A bound address.
     Tcp(SocketAddr, TcpSocket),
     /// A path that nobody else serves on.
-    Socket(PathBuf),
+    Socket(PathBuf, Faults),
 }
 
 /// What arrives: connections over TCP, or over a Unix socket that is removed when this ends.
@@ -66,7 +67,7 @@ pub(crate) enum Incoming {
 }
 
 /// Looks whether the place is free; a taken one is told at once, although nobody is served before there is a cluster.
-pub(crate) fn reserve(listen: &Listen) -> Result<Reserved, ListenError> {
+pub(crate) fn reserve(listen: &Listen, faults: &Faults) -> Result<Reserved, ListenError> {
     match listen {
         Listen::Tcp(address) => {
             if !address.ip().is_loopback() {
@@ -77,7 +78,7 @@ pub(crate) fn reserve(listen: &Listen) -> Result<Reserved, ListenError> {
         }
         Listen::Socket(path) => {
             socket_path::prepare(path)?;
-            Ok(Reserved::Socket(path.clone()))
+            Ok(Reserved::Socket(path.clone(), faults.clone()))
         }
     }
 }
@@ -90,9 +91,9 @@ impl Reserved {
                 let listener = socket.listen(BACKLOG).map_err(|source| ListenError::Address { address, source })?;
                 Ok(Incoming::Tcp(TcpIncoming::from(listener).with_nodelay(Some(true))))
             }
-            Self::Socket(path) => {
-                let (listener, owned) = socket_path::bind(&path)?;
-                Ok(Incoming::Socket(socket::of_the_same_user(listener).boxed(), owned))
+            Self::Socket(path, faults) => {
+                let (listener, owned) = socket_path::bind(&path, &faults)?;
+                Ok(Incoming::Socket(socket::of_the_same_user(listener, faults).boxed(), owned))
             }
         }
     }

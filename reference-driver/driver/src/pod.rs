@@ -140,7 +140,16 @@ impl Template<'_> {
     pub fn pull_secrets(&self, request: &SandboxRequest) -> Vec<String> {
         let configured: &[String] =
             if self.faults.ignores_global_secrets() { &[] } else { &self.defaults.image_pull_secrets };
+        let trimmed: Vec<String>;
+        let configured = if self.faults.trims_in_pods_only() {
+            trimmed = configured.iter().map(|name| name.trim().to_owned()).collect();
+            &trimmed
+        } else {
+            configured
+        };
         match &request.image_pull_secrets {
+            None if self.faults.guesses_pull_secret() && configured.is_empty() => vec!["regcred".to_owned()],
+            None if self.faults.reverses_pull_secrets() => configured.iter().rev().cloned().collect(),
             None => configured.to_vec(),
             Some(own) if self.faults.merges_override() => distinct(configured.iter().chain(own)),
             Some(own) if self.faults.falls_back_to_global() => distinct(own.iter().chain(configured)),
@@ -170,9 +179,11 @@ impl Template<'_> {
             spec.insert(key.to_owned(), value);
         };
         set("restartPolicy", json!("Never"));
-        set("automountServiceAccountToken", json!(false));
+        set("automountServiceAccountToken", json!(self.faults.automounts_token()));
         set("terminationGracePeriodSeconds", json!(self.defaults.termination_grace_seconds));
-        set("serviceAccountName", json!(self.defaults.service_account));
+        if !self.faults.drops_service_account() {
+            set("serviceAccountName", json!(self.defaults.service_account));
+        }
 
         let pull_secrets = self.pull_secrets(request);
         if !pull_secrets.is_empty() {

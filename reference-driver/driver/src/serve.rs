@@ -104,7 +104,7 @@ async fn serve(config: Config) -> Result<(), ServeError> {
         tracing::warn!(fault, "a fault is switched on");
     }
     // Looked at now, so that a taken place is told first; listening only when there is a cluster, so that nobody waits in vain.
-    let reserved = listener::reserve(&config.listen)?;
+    let reserved = listener::reserve(&config.listen, &config.faults)?;
 
     let sandboxes = tokio::select! {
         sandboxes = connect(&config) => sandboxes?,
@@ -212,7 +212,8 @@ fn refuse(problem: &str) -> ExitCode {
 #[cfg(feature = "faults")]
 fn list_faults() -> ExitCode {
     let mut out = std::io::stdout().lock();
-    for fault in sandproof_protocol::faults::FAULTS {
+    let own = |fault: &&sandproof_protocol::faults::Fault| fault.part == sandproof_protocol::faults::Part::Driver;
+    for fault in sandproof_protocol::faults::FAULTS.iter().filter(own) {
         if writeln!(out, "{}: {}", fault.name, fault.description).is_err() {
             return ExitCode::FAILURE;
         }

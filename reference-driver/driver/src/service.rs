@@ -1,5 +1,6 @@
 //! The gRPC contract.
 
+use std::borrow::Cow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use crate::config::{Config, SideloadMethod};
+use crate::config::{Config, SandboxDefaults, SideloadMethod};
 use crate::error::DriverError;
 use crate::kubernetes::{DEADLINE, Gpus, ImageVolumeProbe, Sandboxes};
 use crate::placement::ObjectKey;
@@ -62,7 +63,12 @@ impl Driver {
     }
 
     /// What a request says, and where its object will be.
-    fn parse(&self, sandbox: Option<v1::DriverSandbox>) -> Result<(SandboxRequest, ObjectKey), DriverError> {
+    fn parse(&self, mut sandbox: Option<v1::DriverSandbox>) -> Result<(SandboxRequest, ObjectKey), DriverError> {
+        if let Some(sandbox) = sandbox.as_mut().filter(|_| self.config.faults.accepts_no_workspace())
+            && sandbox.workspace.is_empty()
+        {
+            "default".clone_into(&mut sandbox.workspace);
+        }
         let request = SandboxRequest::parse(sandbox, &self.config.faults)?;
         self.template().check(&request)?;
         let key = self.sandboxes.layout().place(&request.workspace, &request.name)?;
@@ -97,12 +103,15 @@ impl Driver {
             Some(known) => known,
             None => self.sandboxes.find(&request.id).await?.is_some(),
         };
+        let faults = &self.config.faults;
         if is_taken {
-            return Err(DriverError::AlreadyExists);
+            return if faults.accepts_duplicates() { Ok(()) } else { Err(DriverError::AlreadyExists) };
         }
         self.workspaces.prepare(&request.workspace).await?;
-        let template = self.template();
+        let defaults = self.defaults_within(&key.namespace).await?;
+        let template = Template { defaults: &defaults, ..self.template() };
         let created = match self.sandboxes.create(&template, &request, &key).await {
+            Err(DriverError::AlreadyExists) if faults.accepts_duplicates() => return Ok(()),
             Err(DriverError::NamespaceGone { .. }) if self.workspaces.forget(&request.workspace).await => {
                 self.workspaces.prepare(&request.workspace).await?;
                 self.sandboxes.create(&template, &request, &key).await?
@@ -111,6 +120,23 @@ impl Driver {
         };
         self.feed.catch_up(&sandbox::located(&created), |known| known.is_some()).await;
         Ok(())
+    }
+
+    /// What a sandbox in a namespace is built from: user and group come from the namespace where the driver was told none.
+    async fn defaults_within(&self, namespace: &str) -> Result<Cow<'_, SandboxDefaults>, DriverError> {
+        let defaults = &self.config.sandbox;
+        if (defaults.user_is_told && defaults.group_is_told) || self.config.faults.ignores_namespace_identity() {
+            return Ok(Cow::Borrowed(defaults));
+        }
+        let found = self.workspaces.identity(namespace).await?;
+        let mut defaults = Cow::Borrowed(defaults);
+        if let Some(user) = found.user.filter(|_| !defaults.user_is_told) {
+            defaults.to_mut().user_id = user;
+        }
+        if let Some(group) = found.group.filter(|_| !defaults.group_is_told) {
+            defaults.to_mut().group_id = group;
+        }
+        Ok(defaults)
     }
 
     /// A sandbox as the watch knows it; what it does not know, and all while it is interrupted, is asked of the API server.
@@ -123,11 +149,12 @@ impl Driver {
     }
 
     async fn get(&self, sandbox_id: &str) -> Result<v1::DriverSandbox, DriverError> {
-        self.find(required(sandbox_id)?).await?.map(|found| found.sandbox).ok_or(DriverError::NotFound)
+        let found = self.find(required(sandbox_id)?).await?.map(|found| found.sandbox);
+        found.ok_or(if self.config.faults.forbids_unknown() { DriverError::Deleting } else { DriverError::NotFound })
     }
 
     async fn list(&self) -> Result<Vec<v1::DriverSandbox>, DriverError> {
-        if let Some(known) = self.feed.list() {
+        if let Some(known) = self.feed.list().filter(|_| !self.config.faults.lists_foreign_sandboxes()) {
             return Ok(known);
         }
         let objects = self.sandboxes.list().await?;
@@ -177,6 +204,9 @@ impl Driver {
     async fn start(&self, sandbox_id: &str) -> Result<(), DriverError> {
         let located = self.existing(sandbox_id).await?;
         if located.suspended {
+            if self.config.faults.recreates_to_start() {
+                return self.sandboxes.recreate(sandbox_id, &located).await;
+            }
             self.sandboxes.set_running(&located, true).await?;
             self.feed.catch_up(&located, |known| known.is_none_or(|known| !known.suspended)).await;
         }
@@ -230,7 +260,7 @@ fn live(
 impl ComputeDriver for Driver {
     async fn get_capabilities(&self, _: Request<v1::GetCapabilitiesRequest>) -> Answer<v1::GetCapabilitiesResponse> {
         Ok(Response::new(v1::GetCapabilitiesResponse {
-            driver_name: DRIVER_NAME.to_owned(),
+            driver_name: if self.config.faults.has_no_name() { String::new() } else { DRIVER_NAME.to_owned() },
             driver_version: env!("CARGO_PKG_VERSION").to_owned(),
             default_image: self.config.sandbox.image.clone(),
             gateway_manages_lifecycle: false,
@@ -268,7 +298,11 @@ impl ComputeDriver for Driver {
     async fn create_sandbox(&self, request: Request<v1::CreateSandboxRequest>) -> Answer<v1::CreateSandboxResponse> {
         let sandbox = request.into_inner().sandbox;
         let id = id_of(sandbox.as_ref());
-        let outcome = self.create(sandbox).await.map(|()| v1::CreateSandboxResponse {});
+        let created = match self.create(sandbox).await {
+            Err(DriverError::Timeout { .. }) if self.config.faults.swallows_timeouts() => Ok(()),
+            created => created,
+        };
+        let outcome = created.map(|()| v1::CreateSandboxResponse {});
         answer("CreateSandbox", &id, outcome)
     }
 

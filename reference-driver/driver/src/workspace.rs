@@ -4,6 +4,7 @@
 //! `operator` somebody else makes the namespace and says which ones may be used.
 
 mod allow_list;
+mod identity;
 mod namespace;
 mod objects;
 mod secrets;
@@ -22,6 +23,7 @@ use crate::placement::Layout;
 use objects::WorkspaceObjects;
 use secrets::Copies;
 
+pub(crate) use identity::Identity;
 pub(crate) use secrets::Purpose;
 
 /// The field manager of what this driver applies (upstream's).
@@ -42,6 +44,8 @@ pub(crate) struct Workspaces {
     copies: Copies,
     /// When the namespace of a workspace was last found in order.
     in_order: Mutex<BTreeMap<String, Instant>>,
+    /// What a namespace said of its pods' user and group, and when.
+    identities: Mutex<BTreeMap<String, (Instant, Identity)>>,
     faults: Faults,
 }
 
@@ -55,6 +59,7 @@ impl Workspaces {
             gateway_id: config.gateway_id.clone(),
             mode: config.workspaces.clone(),
             in_order: Mutex::default(),
+            identities: Mutex::default(),
             faults: config.faults.clone(),
         }
     }
@@ -113,8 +118,21 @@ impl Workspaces {
         }
     }
 
+    /// The user and the group that a namespace has for its pods; none where it says nothing, or may not be looked at.
+    pub(crate) async fn identity(&self, namespace: &str) -> Result<Identity, DriverError> {
+        let known = self.identities.lock().await.get(namespace).copied();
+        if let Some((_, identity)) = known.filter(|(since, _)| since.elapsed() < VALIDITY) {
+            return Ok(identity);
+        }
+        // Not under the lock: one answer that does not come must not hold up the others.
+        let identity = identity::of_namespace(&self.client, namespace).await?;
+        self.identities.lock().await.insert(namespace.to_owned(), (Instant::now(), identity));
+        Ok(identity)
+    }
+
     /// Forgets that the namespace of a workspace is in order; whether there is a point in preparing it once more.
     pub(crate) async fn forget(&self, workspace: &str) -> bool {
+        self.identities.lock().await.clear();
         self.in_order.lock().await.remove(workspace).is_some()
     }
 
@@ -146,7 +164,8 @@ impl Workspaces {
     }
 
     fn owner(&self, workspace: &str) -> namespace::Owner {
-        namespace::Owner { gateway_id: self.gateway_id.clone(), workspace: workspace.to_owned() }
+        let omits_gateway = self.faults.omits_gateway_of_namespace();
+        namespace::Owner { gateway_id: self.gateway_id.clone(), workspace: workspace.to_owned(), omits_gateway }
     }
 
     /// The secrets that are copied: pull secrets only into namespaces that this driver made.

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::execution::{self, Execution};
 use crate::mounts::{self, Mount};
-use crate::process::{self, Process};
+use crate::process::{self, Own, Process};
 
 /// The file whose creation is tried beside the supervisor.
 const TRIAL_FILE: &str = ".sandproof-write-trial";
@@ -23,6 +23,7 @@ pub(crate) struct Report {
     mount: Option<Mount>,
     write: Write,
     process: Process,
+    own: Own,
     /// The `OPENSHELL_*` variables only.
     environment: BTreeMap<String, String>,
 }
@@ -54,6 +55,7 @@ pub(crate) async fn report(supervisor: &str) -> Report {
         mount: mounts::holding(directory),
         write: try_to_write(directory),
         process: process::first(),
+        own: process::own(),
         environment: std::env::vars().filter(|(name, _)| name.starts_with("OPENSHELL_")).collect(),
     }
 }

@@ -1,17 +1,25 @@
 //! `copy-self`: puts the running program where the agent container finds it.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::faults;
+
 /// Readable and executable for everyone, writable for its owner.
 const MODE: u32 = 0o755;
+/// What it must not be.
+const PRIVATE_MODE: u32 = 0o700;
 
 /// Copies this program to a file, or into a directory under its own name, and creates missing parents.
 pub(crate) fn copy_self(destination: &Path) -> Result<(), String> {
     let source = std::env::current_exe().map_err(|error| format!("could not find this program: {error}"))?;
-    copy(&source, destination)
+    match copy(&source, destination) {
+        Err(_) if faults::is_on("copy-fails-quietly") => Ok(()),
+        outcome => outcome,
+    }
 }
 
 fn copy(source: &Path, destination: &Path) -> Result<(), String> {
@@ -22,8 +30,9 @@ fn copy(source: &Path, destination: &Path) -> Result<(), String> {
     let mut partial = target.clone().into_os_string();
     partial.push(format!(".{}.partial", std::process::id()));
     let partial = PathBuf::from(partial);
+    let mode = if faults::is_on("copy-privately") { PRIVATE_MODE } else { MODE };
     let copied = fs::copy(source, &partial)
-        .and_then(|_| fs::set_permissions(&partial, fs::Permissions::from_mode(MODE)))
+        .and_then(|_| fs::set_permissions(&partial, fs::Permissions::from_mode(mode)))
         .and_then(|()| fs::rename(&partial, &target));
     copied.map_err(|error| {
         // There may be nothing to remove, and the copy's own error is the one to tell.
@@ -34,6 +43,10 @@ fn copy(source: &Path, destination: &Path) -> Result<(), String> {
 
 fn target_of(source: &Path, destination: &Path) -> Result<PathBuf, String> {
     let names_directory = destination.as_os_str().as_bytes().ends_with(b"/") || destination.is_dir();
+    if faults::is_on("copy-over-directory") {
+        let bytes = destination.as_os_str().as_bytes();
+        return Ok(OsStr::from_bytes(bytes.strip_suffix(b"/").unwrap_or(bytes)).into());
+    }
     if !names_directory {
         return Ok(destination.to_path_buf());
     }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::{Sentence, checks::value, code};
 use crate::language::{
-    AwaitStep, AwaitUntil, ChangeStep, ControllerState, DriverExpectation, DriverStep, EventGoal, EventsStep,
-    ImageAccess, ImageContent, ImageStep, LifeCycleStep, PullSecretsAs, RegistryKind, RemoveStep, RenderStep,
-    SandboxRequest, SandboxVersion, SchemaLack, SecretHost, SecretPassword, SecretStep, SecretType, Step, Submission,
+    ApiServerState, AwaitStep, AwaitUntil, ChangeStep, ControllerState, DriverExpectation, DriverStep, EventGoal, EventsStep,
+    ImageAccess, ImageContent, ImageStep, LifeCycleStep, PullSecretsAs, RegistryKind, RemoveStep, RenderStep, RunStep,
+    SandboxRequest, SandboxVersion, SchemaLack, SchemaStep, SecretHost, SecretPassword, SecretStep, SecretType, Step, Submission,
     SubmitStep, WorkspaceMode,
 };
 
@@ -23,7 +23,19 @@ fn words(step: &Step) -> Sentence {
     let text = match step {
         Step::Image(step) => image(step),
         Step::Secret(step) => secret(step),
-        Step::Driver(step) => return driver(step),
+        Step::Driver(step) => return driver(step, "install the driver"),
+        Step::Upgrade(step) => return driver(step, "give the driver other settings, as an upgrade of its chart does,"),
+        Step::Use(step) => format!("speak to the driver {} from here on", code(&step.driver)),
+        Step::Socket(_) => "look at the Unix socket of the driver, and knock as another user".to_owned(),
+        Step::Run(step) => return run(step),
+        Step::ApiServer(step) => match step.state {
+            ApiServerState::Stopped => "stop the API server, which takes connections and answers none".to_owned(),
+            ApiServerState::Running => "let the API server go on".to_owned(),
+        },
+        Step::Taint(step) => {
+            let taint = format!("{}={}:{}", step.key, step.value, step.effect.as_str());
+            format!("taint every node with {}", code(&taint))
+        }
         Step::Capabilities(_) => "call GetCapabilities".to_owned(),
         Step::Validate(step) => return submit("ValidateSandboxCreate", step),
         Step::Create(step) => return submit("CreateSandbox", step),
@@ -62,16 +74,14 @@ fn words(step: &Step) -> Sentence {
             Some(user) => format!("have the runtime pull {} itself, as {}", code(&step.image), code(user)),
             None => format!("have the runtime pull {} itself, without credentials", code(&step.image)),
         },
-        Step::Schema(step) => match step.without {
-            SchemaLack::ImageVolumes => "take image volumes out of the schema of the Sandbox".to_owned(),
-        },
+        Step::Schema(step) => schema(step),
         Step::Volume(step) if step.claim => format!("make the volume {} on the node, with its claim", code(&step.name)),
         Step::Volume(step) => {
             format!("make the volume {} on the node, for a claim that the driver makes", code(&step.name))
         }
         Step::Rights(_) => "ask what the driver's service account may do".to_owned(),
         Step::ServiceAccount(step) => {
-            format!("give the sandboxes' service account the pull secrets {}", names(&step.pull_secrets))
+            format!("give the service account {} the pull secrets {}", code(&step.name), names(&step.pull_secrets))
         }
         Step::Stop(step) => life_cycle("StopSandbox", step),
         Step::Start(step) => life_cycle("StartSandbox", step),
@@ -79,9 +89,10 @@ fn words(step: &Step) -> Sentence {
         Step::DeleteWorkspace(step) => format!("call DeleteWorkspace for {}", code(&step.workspace)),
         Step::Namespace(step) => {
             format!(
-                "make the namespace of the workspace {} past the driver{}",
+                "make the namespace of the workspace {} past the driver{}{}",
                 code(&step.workspace),
-                labels(&step.labels)
+                labels(&step.labels),
+                annotations(&step.annotations)
             )
         }
         Step::LookAt(step) => format!("look at the namespace of the workspace {}", code(&step.workspace)),
@@ -95,7 +106,11 @@ fn image(step: &ImageStep) -> String {
     let content = match step.content {
         ImageContent::Agent => "an agent image",
         ImageContent::Supervisor => "a supervisor image",
+        ImageContent::Hollow => "an image without the supervisor's program",
     };
+    if !step.pushed {
+        return format!("name {content} that no registry has, as {}", code(&step.name));
+    }
     let access = match &step.access {
         ImageAccess::Public => "that everybody may pull".to_owned(),
         ImageAccess::Users(users) => format!("that only {} may pull", names(users)),
@@ -127,7 +142,7 @@ fn secret(step: &SecretStep) -> String {
     format!("create the secret {}{kind} with {password} of {} for {host}", code(&step.name), code(&step.user))
 }
 
-fn driver(step: &DriverStep) -> Sentence {
+fn driver(step: &DriverStep, verb: &str) -> Sentence {
     let mut details = Vec::new();
     if !step.pull_secrets.is_empty() {
         let form = match step.pull_secrets_as {
@@ -143,6 +158,14 @@ fn driver(step: &DriverStep) -> Sentence {
         Some(method) => details.push(format!("side-load method: {}", code(method))),
     }
     details.extend(step.supervisor_image.iter().map(|image| format!("supervisor image: {}", code(image))));
+    details.extend(step.supervisor_reference.iter().map(|image| format!("supervisor image as it is: {}", code(image))));
+    details.extend(step.settings.iter().map(|(setting, given)| format!("{setting}: {}", value(given))));
+    if step.socket {
+        details.push("it listens on a Unix socket".to_owned());
+    }
+    if step.past_api_server {
+        details.push("it is called past the API server".to_owned());
+    }
     if step.workspaces != WorkspaceMode::Shared {
         details.push(format!("workspace mode: {}", code(step.workspaces.as_str())));
     }
@@ -152,10 +175,10 @@ fn driver(step: &DriverStep) -> Sentence {
         details.push("the chart does not look for the Sandbox API itself".to_owned());
     }
     let text = match step.expect {
-        DriverExpectation::Running => "install the driver and wait until it answers",
-        DriverExpectation::Refused => "install the driver and wait until it has ended, as it should",
+        DriverExpectation::Running => "until it answers",
+        DriverExpectation::Refused => "until it has ended, as it should",
     };
-    Sentence { text: text.to_owned(), details }
+    Sentence { text: format!("{verb} and wait {text}"), details }
 }
 
 fn submit(call: &str, step: &SubmitStep) -> Sentence {
@@ -308,8 +331,39 @@ fn remove(step: &RemoveStep) -> String {
     match (&step.sandbox, &step.pod) {
         (Some(sandbox), _) => format!("delete the Sandbox of {} past the driver", code(sandbox)),
         (None, Some(sandbox)) => format!("delete the pod of {} past the driver", code(sandbox)),
+        (None, None) if step.process => "kill the driver's process, which starts again in its place".to_owned(),
         (None, None) => "end the driver, and wait until it answers again".to_owned(),
     }
+}
+
+fn schema(step: &SchemaStep) -> String {
+    match step.without {
+        Some(SchemaLack::ImageVolumes) => "take image volumes out of the schema of the Sandbox".to_owned(),
+        None => {
+            let versions: Vec<_> = step.with.iter().map(|version| version.as_str().to_owned()).collect();
+            format!("have the API server serve the Sandbox in {}", names(&versions))
+        }
+    }
+}
+
+fn run(step: &RunStep) -> Sentence {
+    let details = step.cases.iter().map(|(name, case)| {
+        let arguments = if case.arguments.is_empty() {
+            "without arguments".to_owned()
+        } else {
+            format!("with {}", code(&case.arguments.join(" ")))
+        };
+        let looks = case.look_at.as_ref().map(|file| format!(", then look at {}", code(file))).unwrap_or_default();
+        format!("{}: {arguments}{looks}", code(name))
+    });
+    Sentence {
+        text: format!("run the program of {} in pods past the driver", code(&step.image)),
+        details: details.collect(),
+    }
+}
+
+fn annotations(annotations: &BTreeMap<String, String>) -> String {
+    if annotations.is_empty() { String::new() } else { format!(", with the annotations {}", pairs(annotations)) }
 }
 
 fn names(names: &[String]) -> String {

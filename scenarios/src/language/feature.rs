@@ -49,11 +49,23 @@ pub enum Feature {
     OperatorWorkspaces,
     /// It takes the block `driver_config` of a request.
     DriverConfig,
+    /// It can be told what its sandboxes' pods have.
+    ConfiguredPods,
+    /// It can give each sandbox a volume to work in.
+    WorkspaceVolumes,
+    /// It gives sandboxes a token for their gateway.
+    GatewayTokens,
+    /// It can guard a sandbox's network by a container of its own.
+    SidecarTopology,
+    /// It can listen on a Unix socket.
+    UnixSocket,
+    /// It takes a sandbox's user and group from OpenShift's annotations.
+    NamespaceIdentity,
 }
 
 impl Feature {
     /// Every feature, in the order in which they are listed.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 24] = [
         Self::Chart,
         Self::Preflight,
         Self::Start,
@@ -72,6 +84,12 @@ impl Feature {
         Self::ManagedWorkspaces,
         Self::OperatorWorkspaces,
         Self::DriverConfig,
+        Self::ConfiguredPods,
+        Self::WorkspaceVolumes,
+        Self::GatewayTokens,
+        Self::SidecarTopology,
+        Self::UnixSocket,
+        Self::NamespaceIdentity,
     ];
 
     /// Its name, as files and expressions spell it.
@@ -95,6 +113,12 @@ impl Feature {
             Self::ManagedWorkspaces => "managed-workspaces",
             Self::OperatorWorkspaces => "operator-workspaces",
             Self::DriverConfig => "driver-config",
+            Self::ConfiguredPods => "configured-pods",
+            Self::WorkspaceVolumes => "workspace-volumes",
+            Self::GatewayTokens => "gateway-tokens",
+            Self::SidecarTopology => "sidecar-topology",
+            Self::UnixSocket => "unix-socket",
+            Self::NamespaceIdentity => "namespace-identity",
         }
     }
 
@@ -121,6 +145,16 @@ impl Feature {
             Self::ManagedWorkspaces => "it makes a namespace of its own for each workspace",
             Self::OperatorWorkspaces => "it takes namespaces that the platform has made for workspaces",
             Self::DriverConfig => "it takes the block `driver_config` of a request",
+            Self::ConfiguredPods => {
+                "it can be told the service account, the pull policy, the AppArmor profile and the user of its sandboxes"
+            }
+            Self::WorkspaceVolumes => "it can claim a volume for each sandbox to work in",
+            Self::GatewayTokens => "it gives sandboxes a token to show to their gateway",
+            Self::SidecarTopology => "it can have a container of its own guard a sandbox's network",
+            Self::UnixSocket => "it can listen on a Unix socket",
+            Self::NamespaceIdentity => {
+                "it takes a sandbox's user and group from OpenShift's annotations of the namespace where it was told none"
+            }
         }
     }
 
@@ -130,9 +164,13 @@ impl Feature {
         for step in steps {
             match step {
                 Step::Driver(driver) => of_driver(driver, &mut needed),
+                Step::Upgrade(driver) => {
+                    needed.insert(Self::Start);
+                    of_driver(driver, &mut needed);
+                }
                 Step::Render(_) | Step::Rights(_) => drop(needed.insert(Self::Chart)),
                 Step::Stop(_) | Step::Start(_) => drop(needed.insert(Self::StopStart)),
-                Step::Remove(remove) if remove.driver => drop(needed.insert(Self::Start)),
+                Step::Remove(remove) if remove.driver || remove.process => drop(needed.insert(Self::Start)),
                 _ => {}
             }
         }
@@ -163,8 +201,12 @@ fn of_driver(driver: &DriverStep, needed: &mut BTreeSet<Feature>) {
             }
         }
     }
-    if driver.supervisor_image.is_some() {
+    if driver.supervisor_image.is_some() || driver.supervisor_reference.is_some() {
         needed.insert(Feature::ConfiguredSupervisorImage);
+    }
+    needed.extend(driver.settings.keys().map(|setting| setting.feature()));
+    if driver.socket {
+        needed.insert(Feature::UnixSocket);
     }
     match driver.workspaces {
         WorkspaceMode::Shared => {}
@@ -211,6 +253,8 @@ mod tests {
     #[case("{workspaces: managed}", &[Feature::ManagedWorkspaces])]
     #[case("{workspaces: operator, allowed: [team]}", &[Feature::OperatorWorkspaces])]
     #[case("{supervisorImage: other}", &[Feature::ConfiguredSupervisorImage])]
+    #[case("{settings: {topology: sidecar, tokenSeconds: 600}}", &[Feature::GatewayTokens, Feature::SidecarTopology])]
+    #[case("{socket: true}", &[Feature::UnixSocket])]
     fn what_a_driver_is_told_it_must_be_able_to_be_told(#[case] step: &str, #[case] needed: &[Feature]) {
         let driver: DriverStep = crate::yaml::from_str(step).unwrap();
         assert_eq!(Feature::of_steps(&[Step::Driver(driver)]), needed.iter().copied().collect());

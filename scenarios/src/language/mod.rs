@@ -6,23 +6,30 @@
 
 mod agent_sandbox;
 mod check;
+mod cluster_changes;
 mod cluster_objects;
+mod container_run;
 mod feature;
 mod period;
 mod request;
 mod scenario;
+mod setting;
 mod step;
 mod step_fields;
+mod subject_steps;
 mod workspace;
 
 pub use agent_sandbox::{ChangeStep, ControllerState, InstallationStep, ReadStep, SandboxVersion, StoreStep};
 pub(crate) use check::Plain;
 pub use check::{Check, Matcher};
+pub use cluster_changes::{ApiServerState, ApiServerStep, TaintEffect, TaintStep};
 pub use cluster_objects::{RightsStep, ServiceAccountStep, VolumeStep};
+pub use container_run::{RunCase, RunStep};
 pub use feature::Feature;
 pub use period::{ParsePeriodError, Period};
 pub use request::{CaseRequests, SandboxRequest, Submission, TypedResources};
 pub use scenario::{Applies, Parameters, Scenario, ScenarioFile, ScenarioInstance, Unsupported};
+pub use setting::{DriverSettings, Setting};
 pub use step::{
     AwaitStep, CapabilitiesStep, DeleteStep, DriverStep, EventsStep, GetStep, ImageStep, InspectStep, ListStep,
     PreloadStep, ProbeStep, QuietStep, RenderCase, RenderStep, RequestsStep, SchemaStep, SecretStep, Step, SubmitStep,
@@ -32,4 +39,5 @@ pub use step_fields::{
     AwaitUntil, DriverExpectation, EventGoal, ImageAccess, ImageContent, PullSecretsAs, RegistryKind, SchemaLack,
     SecretHost, SecretPassword, SecretType,
 };
+pub use subject_steps::{SocketStep, UseStep};
 pub use workspace::{LifeCycleStep, LookAtStep, NamespaceStep, RemoveStep, RotateStep, WorkspaceMode, WorkspaceStep};

@@ -9,13 +9,17 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Period;
-use super::agent_sandbox::{ChangeStep, InstallationStep, ReadStep, StoreStep};
+use super::agent_sandbox::{ChangeStep, InstallationStep, ReadStep, SandboxVersion, StoreStep};
+use super::cluster_changes::{ApiServerStep, TaintStep};
 use super::cluster_objects::{RightsStep, ServiceAccountStep, VolumeStep};
+use super::container_run::RunStep;
 use super::request::{CaseRequests, SandboxRequest, Submission};
+use super::setting::DriverSettings;
 use super::step_fields::{
     AwaitUntil, DriverExpectation, EventGoal, ImageAccess, ImageContent, PullSecretsAs, RegistryKind, SchemaLack,
     SecretHost, SecretPassword, SecretType,
 };
+use super::subject_steps::{SocketStep, UseStep};
 use super::workspace::{
     LifeCycleStep, LookAtStep, NamespaceStep, RemoveStep, RotateStep, WorkspaceMode, WorkspaceStep,
 };
@@ -28,8 +32,14 @@ pub enum Step {
     Image(ImageStep),
     /// Creates a pull secret in the scenario's namespace.
     Secret(SecretStep),
-    /// Installs the driver under test in the scenario's namespace.
+    /// Installs the driver under test in the scenario's namespace; a second one is another driver beside the first.
     Driver(DriverStep),
+    /// Gives the driver other settings, as an upgrade of its chart does.
+    Upgrade(DriverStep),
+    /// Speaks to another driver of the scenario from here on.
+    Use(UseStep),
+    /// Looks at the Unix socket that the driver listens on.
+    Socket(SocketStep),
     /// Calls `GetCapabilities`.
     Capabilities(CapabilitiesStep),
     /// Calls `ValidateSandboxCreate`.
@@ -68,7 +78,7 @@ pub enum Step {
     Render(RenderStep),
     /// Puts an image on the node past the kubelet, as a person with the runtime's own tool does.
     Preload(PreloadStep),
-    /// Takes a part out of the schema of the Sandbox until the scenario ends; for scenarios that run `alone`.
+    /// Changes the schema of the Sandbox until the scenario ends; for scenarios that run `alone`.
     Schema(SchemaStep),
     /// Makes a volume on the node, and a claim for it.
     Volume(VolumeStep),
@@ -92,6 +102,12 @@ pub enum Step {
     Remove(RemoveStep),
     /// Gives a user of the registry another password.
     Rotate(RotateStep),
+    /// Runs an image's own program in pods past the driver.
+    Run(RunStep),
+    /// Stops the API server, or lets it go on; for scenarios that run `alone`.
+    ApiServer(ApiServerStep),
+    /// Taints the nodes until the scenario ends; for scenarios that run `alone`.
+    Taint(TaintStep),
 }
 
 /// Fields of `image`. Observes `{reference, repository, digest}`, by default under the image's name.
@@ -111,6 +127,9 @@ pub struct ImageStep {
     /// The listener of the registry that its reference names.
     #[serde(default)]
     pub registry: RegistryKind,
+    /// Whether the registry has it; without it the reference leads to nothing.
+    #[serde(default = "ImageStep::default_pushed", skip_serializing_if = "is_true")]
+    pub pushed: bool,
 }
 
 /// Fields of `secret`; one that is there is replaced. Observes `{name}`, by default under the secret's name.
@@ -138,7 +157,7 @@ pub struct SecretStep {
     pub registry: RegistryKind,
 }
 
-/// Fields of `driver`. Observes `{running, exitCode, log: [lines], pod}`.
+/// Fields of `driver` and `upgrade`. Observes `{running, exitCode, log: [lines], pod}`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DriverStep {
@@ -158,6 +177,18 @@ pub struct DriverStep {
     /// The name of an `image` step with content `supervisor`; without it a public supervisor image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub supervisor_image: Option<String>,
+    /// The supervisor's image as a reference `REPOSITORY:TAG` that is given as it is, instead of `supervisorImage`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supervisor_reference: Option<String>,
+    /// What it is told beyond that.
+    #[serde(default, skip_serializing_if = "DriverSettings::is_empty")]
+    pub settings: DriverSettings,
+    /// Whether it listens on a Unix socket that others on its machine must not use, and not on TCP; then no step may call it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub socket: bool,
+    /// Whether it is called past the API server, so that the calls arrive while that does not answer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub past_api_server: bool,
     /// How it maps workspaces to namespaces.
     #[serde(default, skip_serializing_if = "WorkspaceMode::is_usual")]
     pub workspaces: WorkspaceMode,
@@ -376,7 +407,8 @@ pub struct PreloadStep {
     pub user: Option<String>,
 }
 
-/// Fields of `schema`. Observes `{pruned}`: whether the API server prunes the part by now.
+/// Fields of `schema`: exactly one of `without` and `with`.
+/// Observes `{pruned, served}`: whether the API server prunes the part by now, and the versions that it serves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SchemaStep {
@@ -384,7 +416,11 @@ pub struct SchemaStep {
     #[serde(rename = "as", default, skip_serializing_if = "Option::is_none")]
     pub observe_as: Option<String>,
     /// What the schema is to lack.
-    pub without: SchemaLack,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub without: Option<SchemaLack>,
+    /// API versions that are to be served; one that there is not becomes a copy of the one that is stored.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub with: Vec<SandboxVersion>,
 }
 
 impl Step {
@@ -394,6 +430,9 @@ impl Step {
             Self::Image(_) => "image",
             Self::Secret(_) => "secret",
             Self::Driver(_) => "driver",
+            Self::Upgrade(_) => "upgrade",
+            Self::Use(_) => "use",
+            Self::Socket(_) => "socket",
             Self::Capabilities(_) => "capabilities",
             Self::Validate(_) => "validate",
             Self::Create(_) => "create",
@@ -425,6 +464,9 @@ impl Step {
             Self::LookAt(_) => "lookAt",
             Self::Remove(_) => "remove",
             Self::Rotate(_) => "rotate",
+            Self::Run(_) => "run",
+            Self::ApiServer(_) => "apiServer",
+            Self::Taint(_) => "taint",
         }
     }
 
@@ -434,7 +476,9 @@ impl Step {
         let (given, default) = match self {
             Self::Image(step) => (&step.observe_as, step.name.as_str()),
             Self::Secret(step) => (&step.observe_as, step.name.as_str()),
-            Self::Driver(step) => (&step.observe_as, self.verb()),
+            Self::Driver(step) | Self::Upgrade(step) => (&step.observe_as, self.verb()),
+            Self::Use(step) => (&step.observe_as, self.verb()),
+            Self::Socket(step) => (&step.observe_as, self.verb()),
             Self::Capabilities(step) => (&step.observe_as, self.verb()),
             Self::Validate(step) | Self::Create(step) => (&step.observe_as, self.verb()),
             Self::Await(step) => (&step.observe_as, self.verb()),
@@ -463,6 +507,9 @@ impl Step {
             Self::LookAt(step) => (&step.observe_as, self.verb()),
             Self::Remove(step) => (&step.observe_as, self.verb()),
             Self::Rotate(step) => (&step.observe_as, self.verb()),
+            Self::Run(step) => (&step.observe_as, self.verb()),
+            Self::ApiServer(step) => (&step.observe_as, self.verb()),
+            Self::Taint(step) => (&step.observe_as, self.verb()),
         };
         given.as_deref().unwrap_or(default)
     }
@@ -476,6 +523,17 @@ impl SubmitStep {
             None => Submission::Cases(&self.cases),
         }
     }
+}
+
+impl ImageStep {
+    fn default_pushed() -> bool {
+        true
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_true(value: &bool) -> bool {
+    *value
 }
 
 impl AwaitStep {

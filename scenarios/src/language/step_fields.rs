@@ -14,6 +14,8 @@ pub enum ImageContent {
     Agent,
     /// The supervisor binary at `/openshell-sandbox`.
     Supervisor,
+    /// A file that is no program, as of a supervisor image from which the binary was left out.
+    Hollow,
 }
 
 /// Which listener of the test registry an image or a secret belongs to.

@@ -75,6 +75,9 @@ pub struct NamespaceStep {
     /// Its labels.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// Its annotations.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// Fields of `lookAt`: reads the namespace of a workspace from the API server, after it is gone if it is being deleted.
@@ -89,7 +92,7 @@ pub struct LookAtStep {
     pub workspace: String,
 }
 
-/// Fields of `remove`: exactly one of `sandbox`, `pod` and `driver`. It is deleted past the driver.
+/// Fields of `remove`: exactly one of `sandbox`, `pod`, `driver` and `process`. It is deleted past the driver.
 /// Observes `{removed, back}`; `back` is whether the driver answers again.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -106,6 +109,9 @@ pub struct RemoveStep {
     /// The driver's own pod, so that it is started anew.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub driver: bool,
+    /// The driver's process, which is killed at once and started again in the same place.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub process: bool,
 }
 
 /// Fields of `rotate`: gives a user of the registry another password; secrets that exist keep the old one. Observes `{user}`.

@@ -99,6 +99,11 @@ impl Checks<'_, '_> {
                 self.key(path.segments().get(1), "case", &cases, at);
                 2
             }
+            Step::Run(run) => {
+                let cases: Vec<&str> = run.cases.keys().map(String::as_str).collect();
+                self.key(path.segments().get(1), "case", &cases, at);
+                2
+            }
             _ => 1,
         };
         self.key(path.segments().get(rest), "field", observed_fields(step), at);
@@ -120,14 +125,19 @@ fn observed_fields(step: &Step) -> &'static [&'static str] {
     match step {
         Step::Image(_) => &["reference", "repository", "digest"],
         Step::Secret(_) | Step::ServiceAccount(_) | Step::Namespace(_) => &["name"],
-        Step::Driver(_) => &["running", "exitCode", "log", "pod"],
+        Step::Driver(_) | Step::Upgrade(_) => &["running", "exitCode", "log", "pod"],
+        Step::Use(_) => &["driver"],
+        Step::Socket(_) => &["exists", "listens", "directoryMode", "socketMode", "owner", "otherUser"],
+        Step::Run(_) => &["exitCode", "message", "file"],
+        Step::ApiServer(_) => &["state"],
+        Step::Taint(_) => &["nodes"],
         Step::Capabilities(_) => &["code", "message", "driverName", "driverVersion", "defaultImage"],
         Step::Validate(_) | Step::Create(_) | Step::EnsureWorkspace(_) | Step::DeleteWorkspace(_) => {
             &["code", "message"]
         }
         Step::Await(_) => &["reached", "seconds", "phase", "reason", "message", "container", "pod", "events"],
         Step::Inspect(_) => &["sandbox", "pod", "events", "sandboxes", "pods"],
-        Step::Probe(_) => &["supervisor", "mount", "write", "process", "environment"],
+        Step::Probe(_) => &["supervisor", "mount", "write", "process", "own", "environment"],
         Step::Requests(_) => &["all", "manifests", "users", "refused", "accepted", "denied"],
         Step::Get(_) => &["code", "message", "sandbox"],
         Step::List(_) => &["code", "message", "ids", "names"],
@@ -141,9 +151,9 @@ fn observed_fields(step: &Step) -> &'static [&'static str] {
         Step::Store(_) | Step::Read(_) => &["ok", "status", "message", "object", "writtenIn"],
         Step::Render(_) => &["ok", "sideload", "message"],
         Step::Preload(_) => &["image"],
-        Step::Schema(_) => &["pruned"],
+        Step::Schema(_) => &["pruned", "served"],
         Step::Volume(_) => &["name", "storageClass", "claim"],
-        Step::Rights(_) => &["sandboxes", "elsewhere", "cluster"],
+        Step::Rights(_) => &["sandboxes", "elsewhere", "cluster", "secrets"],
         Step::Stop(_) | Step::Start(_) => &["code", "message", "seconds"],
         Step::LookAt(_) => &["name", "exists", "labels", "secrets", "serviceAccounts", "networkPolicies", "sandboxes"],
         Step::Remove(_) => &["removed", "back"],

@@ -7,10 +7,10 @@ use serde_json::Value;
 
 use crate::language::{
     ChangeStep, DriverExpectation, DriverStep, EventGoal, EventsStep, ImageContent, RemoveStep, SandboxRequest,
-    ScenarioInstance, Step, Submission, SubmitStep, WorkspaceMode,
+    ScenarioInstance, Setting, Step, Submission, SubmitStep, WorkspaceMode,
 };
 use crate::nearest::{did_you_mean, or_list};
-use crate::parameters::image_references;
+use crate::parameters::{image_references, volume_references};
 use crate::source::{Document, Step as At};
 use crate::suite_error::SuiteError;
 
@@ -36,6 +36,7 @@ pub(super) fn steps<'a>(
         volumes: BTreeSet::new(),
         sandboxes: BTreeSet::new(),
         watches: BTreeSet::new(),
+        drivers: BTreeMap::new(),
         driver: None,
         alone: instance.alone,
     };
@@ -43,6 +44,15 @@ pub(super) fn steps<'a>(
         names.step(step, &["steps".into(), position.into(), step.verb().into()]);
     }
     names.observed
+}
+
+/// What can be done with a driver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum DriverState {
+    Called,
+    Refused,
+    /// It listens where the harness cannot call it.
+    OnSocket,
 }
 
 struct Names<'a, 'e> {
@@ -55,7 +65,8 @@ struct Names<'a, 'e> {
     volumes: BTreeSet<&'a str>,
     sandboxes: BTreeSet<&'a str>,
     watches: BTreeSet<&'a str>,
-    driver: Option<DriverExpectation>,
+    drivers: BTreeMap<&'a str, DriverState>,
+    driver: Option<&'a str>,
     alone: bool,
 }
 
@@ -71,6 +82,26 @@ impl<'a> Names<'a, '_> {
             | Step::Namespace(_)
             | Step::LookAt(_)
             | Step::Rotate(_) => {}
+            Step::Run(run) => {
+                self.image(&run.image, None, &field(at, "image"));
+                if run.cases.is_empty() {
+                    self.error("nothing is run", at, "write at least one case");
+                }
+            }
+            Step::ApiServer(_) | Step::Taint(_) => self.needs_to_be_alone(at),
+            Step::Socket(_) => {
+                if self.state() != Some(DriverState::OnSocket) {
+                    self.error("no driver listens on a socket here", at, "write `socket: true` in the `driver` step");
+                }
+            }
+            Step::Use(step) => {
+                if self.drivers.contains_key(step.driver.as_str()) {
+                    self.driver = Some(&step.driver);
+                } else {
+                    let help = format!("the drivers above are {}", or_list(self.drivers.keys().copied()));
+                    self.error(format!("unknown driver `{}`", step.driver), &field(at, "driver"), help);
+                }
+            }
             Step::Change(change) => self.change(change, at),
             Step::Store(store) => {
                 self.sandboxes.insert(&store.name);
@@ -82,7 +113,12 @@ impl<'a> Names<'a, '_> {
                 }
             }
             Step::Preload(step) => self.image(&step.image, None, &field(at, "image")),
-            Step::Schema(_) => self.needs_to_be_alone(at),
+            Step::Schema(schema) => {
+                self.needs_to_be_alone(at);
+                if schema.without.is_some() != schema.with.is_empty() {
+                    self.error("exactly one of `without` and `with` is needed", at, "write a step for each change");
+                }
+            }
             Step::Volume(volume) => {
                 self.volumes.insert(&volume.name);
             }
@@ -93,7 +129,11 @@ impl<'a> Names<'a, '_> {
                     self.secret(name, &at);
                 }
             }
-            Step::Driver(driver) => self.driver(driver, at),
+            Step::Driver(driver) => self.driver(driver, step.observation(), at),
+            Step::Upgrade(driver) => {
+                self.needs_driver(at);
+                self.told(driver, at);
+            }
             Step::Validate(submit) | Step::Create(submit) => {
                 self.needs_driver(at);
                 self.submit(submit, at);
@@ -143,15 +183,49 @@ impl<'a> Names<'a, '_> {
         }
     }
 
-    fn driver(&mut self, driver: &'a DriverStep, at: &[At]) {
-        if self.driver.is_some() {
-            self.error("a scenario has one driver", at, "write a second scenario for the other one");
+    fn driver(&mut self, driver: &'a DriverStep, name: &'a str, at: &[At]) {
+        // The gateway of a managed workspace has the scenario's name, and there is one of that.
+        if !self.drivers.is_empty() && driver.workspaces == WorkspaceMode::Managed {
+            self.error("a second driver has mode `shared` or `operator`", at, "write a second scenario for it");
         }
-        self.driver = Some(driver.expect);
+        let state = match driver.expect {
+            DriverExpectation::Refused => DriverState::Refused,
+            DriverExpectation::Running if driver.socket => DriverState::OnSocket,
+            DriverExpectation::Running => DriverState::Called,
+        };
+        self.drivers.insert(name, state);
+        self.driver = Some(name);
+        self.told(driver, at);
+    }
+
+    fn state(&self) -> Option<DriverState> {
+        self.drivers.get(self.driver?).copied()
+    }
+
+    fn told(&mut self, driver: &'a DriverStep, at: &[At]) {
         for (position, name) in driver.pull_secrets.iter().enumerate() {
             let mut at = field(at, "pullSecrets");
             at.push(position.into());
-            self.secret(name, &at);
+            // Blanks are what a scenario about blanks is about.
+            let name = name.trim();
+            if !name.is_empty() {
+                self.secret(name, &at);
+            }
+        }
+        for (setting, value) in &driver.settings {
+            let at = field(&field(at, "settings"), setting.name());
+            for volume in volume_references(value) {
+                if !self.volumes.contains(volume.as_str()) {
+                    let help = format!("the volumes above are {}", or_list(self.volumes.iter().copied()));
+                    self.error(format!("unknown volume `{volume}`"), &at, help);
+                }
+            }
+            if *setting == Setting::OwnPullSecrets && !value.is_array() {
+                self.error("this is a list of names", &at, "write `[name]`");
+            }
+        }
+        if driver.supervisor_image.is_some() && driver.supervisor_reference.is_some() {
+            self.error("either `supervisorImage` or `supervisorReference`", at, "remove one of them");
         }
         let is_operator = driver.workspaces == WorkspaceMode::Operator;
         if !is_operator && (driver.allowed.is_some() || driver.allowed_label.is_some()) {
@@ -179,19 +253,26 @@ impl<'a> Names<'a, '_> {
     }
 
     fn remove(&mut self, remove: &RemoveStep, at: &[At]) {
-        match (&remove.sandbox, &remove.pod, remove.driver) {
-            (Some(sandbox), None, false) => self.sandbox(sandbox, &field(at, "sandbox")),
-            (None, Some(sandbox), false) => self.sandbox(sandbox, &field(at, "pod")),
-            (None, None, true) => self.needs_driver(at),
-            _ => self.error("exactly one of `sandbox`, `pod` and `driver` is needed", at, "write a step for each"),
+        match (&remove.sandbox, &remove.pod, remove.driver, remove.process) {
+            (Some(sandbox), None, false, false) => self.sandbox(sandbox, &field(at, "sandbox")),
+            (None, Some(sandbox), false, false) => self.sandbox(sandbox, &field(at, "pod")),
+            (None, None, false, true) if self.state() == Some(DriverState::OnSocket) => {}
+            (None, None, true, false) | (None, None, false, true) => self.needs_driver(at),
+            _ => {
+                let help = "write a step for each";
+                self.error("exactly one of `sandbox`, `pod`, `driver` and `process` is needed", at, help);
+            }
         }
     }
 
     fn needs_driver(&mut self, at: &[At]) {
-        match self.driver {
-            Some(DriverExpectation::Running) => {}
-            Some(DriverExpectation::Refused) => {
+        match self.state() {
+            Some(DriverState::Called) => {}
+            Some(DriverState::Refused) => {
                 self.error("no driver runs here: it is expected to refuse", at, "remove the step");
+            }
+            Some(DriverState::OnSocket) => {
+                self.error("the driver here listens on a socket that nobody else may use", at, "remove the step");
             }
             None => self.error("no driver runs here", at, "write a `driver` step above"),
         }
@@ -268,7 +349,8 @@ impl<'a> Names<'a, '_> {
                     .unwrap_or_else(|| format!("the images above are {}", or_list(self.images.keys().copied())));
                 self.error(format!("unknown image `{name}`"), at, help);
             }
-            (Some(found), Some(wanted)) if *found != wanted => {
+            // What lacks the program that is needed is there to be used in its place.
+            (Some(found), Some(wanted)) if *found != wanted && *found != ImageContent::Hollow => {
                 self.error(
                     format!("`{name}` has other content than is needed here"),
                     at,

@@ -1,9 +1,12 @@
 //! How a subject is told what a scenario needs: values of its chart, flags and environment of its process.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::language::Setting;
 
 /// The upstream driver's environment variable for the pull secrets of sandboxes that bring none.
 const PULL_SECRETS_VARIABLE: &str = "OPENSHELL_SANDBOX_IMAGE_PULL_SECRETS";
@@ -22,6 +25,10 @@ pub struct ChartSettings {
     pub pull_secrets_variable: Option<String>,
     /// The names of the chart's values.
     pub values: ChartValues,
+    /// What tells the driver the settings of a `driver` step: the dotted path of a value, or an environment variable of the
+    /// driver (`NAME`); `null` says that nothing does. What is not listed is told as the upstream chart tells it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<Setting, Option<String>>,
 }
 
 /// Where the driver's own image comes from.
@@ -69,6 +76,10 @@ pub struct ChartValues {
     pub operator_namespaces: Option<String>,
     /// Further environment of the driver's container: a list of `{name, value}`.
     pub environment: Option<String>,
+    /// Further volumes of the driver's pod.
+    pub volumes: Option<String>,
+    /// Where its container sees them.
+    pub volume_mounts: Option<String>,
 }
 
 /// How a process is told what scenarios need: by which flag or environment variable; `null` says that there is none.
@@ -97,6 +108,10 @@ pub struct ProcessSettings {
     pub operator_label: Option<Told>,
     /// The file with the names of the namespaces that may be workspaces, one a line.
     pub operator_file: Option<Told>,
+    /// What tells the process the settings of a `driver` step; `null` says that nothing does.
+    /// What is not listed is told as the upstream binary is told it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<Setting, Option<Told>>,
 }
 
 /// A flag or an environment variable.
@@ -117,6 +132,7 @@ impl Default for ChartSettings {
             port: 50061,
             pull_secrets_variable: Some(PULL_SECRETS_VARIABLE.to_owned()),
             values: ChartValues::default(),
+            settings: BTreeMap::new(),
         }
     }
 }
@@ -141,6 +157,8 @@ impl Default for ChartValues {
             operator_label: value("server.drivers.kubernetes.operatorNamespaceLabel"),
             operator_namespaces: value("server.drivers.kubernetes.operatorNamespaces"),
             environment: value("extraEnv"),
+            volumes: value("extraVolumes"),
+            volume_mounts: value("extraVolumeMounts"),
         }
     }
 }
@@ -161,7 +179,37 @@ impl Default for ProcessSettings {
             workspace_mode: flag("--workspace-mode"),
             operator_label: flag("--operator-namespace-label"),
             operator_file: flag("--operator-namespace-file"),
+            settings: BTreeMap::new(),
         }
+    }
+}
+
+impl ChartSettings {
+    /// What tells the driver a setting; none where nothing does.
+    pub fn setting(&self, setting: Setting) -> Option<String> {
+        self.settings.get(&setting).cloned().unwrap_or_else(|| Some(setting.chart_value().to_owned()))
+    }
+
+    /// The value for further volumes of the driver's pod, as Kubernetes has them.
+    pub fn volumes_value(&self) -> Option<&str> {
+        self.values.volumes.as_deref()
+    }
+
+    /// The value for what the driver's container sees of them.
+    pub fn volume_mounts_value(&self) -> Option<&str> {
+        self.values.volume_mounts.as_deref()
+    }
+
+    /// Whether what tells a setting is an environment variable of the driver, and no value of the chart.
+    pub fn is_variable(told: &str) -> bool {
+        told.chars().all(|letter| letter.is_ascii_uppercase() || letter.is_ascii_digit() || letter == '_')
+    }
+}
+
+impl ProcessSettings {
+    /// What tells the process a setting; none where nothing does.
+    pub fn setting(&self, setting: Setting) -> Option<Told> {
+        self.settings.get(&setting).cloned().unwrap_or_else(|| setting.process_word().and_then(Told::parse))
     }
 }
 

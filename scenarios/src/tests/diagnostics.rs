@@ -172,7 +172,7 @@ fn the_good_scenario_is_good() {
 #[case::unknown_reference(
     "user: reader}",
     "user: '${env.USER}'}",
-    "line 17, at '${env.USER}': unknown reference `${env.USER}` (`${param.NAME}` can stand anywhere, `${image.NAME}` in `platformConfig` and `driverConfig`)"
+    "line 17, at '${env.USER}': unknown reference `${env.USER}` (`${param.NAME}` can stand anywhere, `${image.NAME}` in `platformConfig` and `driverConfig`, `${volume.NAME}` in `settings`)"
 )]
 #[case::unknown_image(
     "image: private, driverConfig",
@@ -198,6 +198,36 @@ fn the_good_scenario_is_good() {
     "get: {sandbox: first}",
     "get: {sandbox: third}",
     "line 24, at third: unknown sandbox `third` (the sandboxes asked for above are `first` and `second`)"
+)]
+#[case::unknown_driver(
+    "- watch: {}",
+    "- watch: {}\n  - use: {driver: other}",
+    "line 20, at other: unknown driver `other` (the drivers above are `driver`)"
+)]
+#[case::unknown_volume(
+    "supervisorImage: supervisor",
+    "supervisorImage: supervisor, settings: {workspaceStorageClass: '${volume.data}'}",
+    "line 18, at '${volume.data}': unknown volume `data` (the volumes above are none)"
+)]
+#[case::two_supervisors(
+    "supervisorImage: supervisor",
+    "supervisorImage: supervisor, supervisorReference: 'a:b'",
+    "line 18, at driver: either `supervisorImage` or `supervisorReference` (remove one of them)"
+)]
+#[case::no_socket(
+    "- watch: {}",
+    "- watch: {}\n  - socket: {}",
+    "line 20, at socket: no driver listens on a socket here (write `socket: true` in the `driver` step)"
+)]
+#[case::shared_node(
+    "- watch: {}",
+    "- watch: {}\n  - taint: {key: a, effect: NoSchedule}",
+    "line 20, at taint: this changes the cluster for every scenario (add `alone: true` to the scenario)"
+)]
+#[case::nothing_run(
+    "- watch: {}",
+    "- watch: {}\n  - run: {image: private, cases: {}}",
+    "line 20, at run: nothing is run (write at least one case)"
 )]
 #[case::unknown_watch(
     "events: {until",

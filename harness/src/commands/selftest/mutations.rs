@@ -23,6 +23,7 @@ use crate::{
     plan::{self, Plan},
     runner::{
         cell,
+        faulty::with_faults,
         one_cell::{with_cell, with_events},
         result::Bench,
         run::RunSettings,
@@ -131,8 +132,9 @@ async fn all(
                 continue;
             }
             events.emit(Event::CellNote { cell: planned.id.clone(), text: format!("fault {}", fault.name) });
-            let mut stage = (*equipped.bench.stage).clone();
-            stage.subject.faults = vec![fault.name.to_owned()];
+            let faults = vec![fault.name.to_owned()];
+            let scratch = context.scratch.join(fault.name);
+            let stage = with_faults(&equipped.bench.stage, faults, &settings.paths, &scratch).await?;
             let bench = equipped.bench.on(stage, settings.out.join(fault.name));
             let offset = index * POSITIONS_PER_FAULT;
             let scenarios = scenarios_for(plan, fault.name, quick);

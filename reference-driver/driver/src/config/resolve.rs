@@ -9,6 +9,7 @@ use super::{
     AllowList, ConfigError, DEFAULT_GATEWAY_ID, ManagedSsh, NamespaceLabel, PullPolicy, SandboxDefaults, Settings,
     WorkspaceMode,
 };
+use crate::faults::Faults;
 use crate::image_reference::reference_problem;
 use crate::names;
 use crate::pod::settings::{
@@ -94,7 +95,7 @@ impl Settings {
     }
 
     /// What every sandbox's pod is built from.
-    pub(crate) fn sandbox(&self) -> Result<SandboxDefaults, ConfigError> {
+    pub(crate) fn sandbox(&self, faults: &Faults) -> Result<SandboxDefaults, ConfigError> {
         let otherwise = SandboxDefaults::default();
         let text = |told: &Option<String>, otherwise: String| told.clone().unwrap_or(otherwise);
         let defaults = SandboxDefaults {
@@ -102,22 +103,27 @@ impl Settings {
             service_account: text(&self.service_account_name, otherwise.service_account),
             image: text(&self.default_image, otherwise.image),
             image_pull_policy: PullPolicy::parse("image_pull_policy", self.image_pull_policy.as_deref().unwrap_or(""))?,
-            image_pull_secrets: pull_secrets(self.image_pull_secrets.as_deref().unwrap_or_default())?,
+            image_pull_secrets: pull_secrets(self.image_pull_secrets.as_deref().unwrap_or_default(), faults)?,
             supervisor_image: text(&self.supervisor_image, otherwise.supervisor_image),
             supervisor_image_pull_policy: PullPolicy::parse(
                 "supervisor_image_pull_policy",
                 self.supervisor_image_pull_policy.as_deref().unwrap_or(""),
             )?,
-            sideload: named(self.supervisor_sideload_method.as_ref(), otherwise.sideload)?,
+            sideload: match named(self.supervisor_sideload_method.as_ref(), otherwise.sideload) {
+                Err(_) if faults.accepts_unknown_sideload() => otherwise.sideload,
+                method => method?,
+            },
             grpc_endpoint: told(self.grpc_endpoint.as_ref()),
             ssh_socket_path: text(&self.ssh_socket_path, otherwise.ssh_socket_path),
             user_id: self.sandbox_uid.unwrap_or(otherwise.user_id),
             group_id: self.sandbox_gid.unwrap_or(otherwise.group_id),
+            user_is_told: self.sandbox_uid.is_some(),
+            group_is_told: self.sandbox_gid.is_some(),
             runtime_class_name: told(self.default_runtime_class_name.as_ref()),
             termination_grace_seconds: self.termination_grace_seconds.unwrap_or(otherwise.termination_grace_seconds),
             pod: self.pod()?,
         };
-        hold_rules(&defaults)?;
+        hold_rules(&defaults, faults)?;
         Ok(defaults)
     }
 
@@ -206,11 +212,13 @@ impl Settings {
 }
 
 /// Refuses values that would only fail at the first sandbox.
-fn hold_rules(defaults: &SandboxDefaults) -> Result<(), ConfigError> {
+fn hold_rules(defaults: &SandboxDefaults, faults: &Faults) -> Result<(), ConfigError> {
     check("namespace", &defaults.namespace, names::label_problem)?;
     check("service_account_name", &defaults.service_account, names::subdomain_problem)?;
     check("default_image", &defaults.image, reference_problem)?;
-    check("supervisor_image", &defaults.supervisor_image, reference_problem)?;
+    if !faults.accepts_bad_reference() {
+        check("supervisor_image", &defaults.supervisor_image, reference_problem)?;
+    }
     check("ssh_socket_path", &defaults.ssh_socket_path, absolute_problem)?;
     if let Some(class) = &defaults.runtime_class_name {
         check("default_runtime_class_name", class, names::subdomain_problem)?;
@@ -221,8 +229,12 @@ fn hold_rules(defaults: &SandboxDefaults) -> Result<(), ConfigError> {
 /// Names in order: trimmed, blanks dropped, a repeated name kept once.
 ///
 /// Repetitions go because the Sandbox's schema keys the list by name and would refuse it.
-fn pull_secrets(told: &[String]) -> Result<Vec<String>, ConfigError> {
+fn pull_secrets(told: &[String], faults: &Faults) -> Result<Vec<String>, ConfigError> {
     let mut kept: Vec<String> = Vec::new();
+    if faults.trims_in_pods_only() {
+        kept.extend(told.iter().filter(|name| !name.trim().is_empty()).cloned());
+        return Ok(kept);
+    }
     for name in told.iter().map(|name| name.trim()).filter(|name| !name.is_empty()) {
         check("image_pull_secrets", name, names::subdomain_problem)?;
         if !kept.iter().any(|known| known == name) {

@@ -43,6 +43,10 @@ pub struct SandboxDefaults {
     pub user_id: u32,
     /// The group of a sandbox's main process.
     pub group_id: u32,
+    /// Whether the user was told; otherwise the namespace may have one for it.
+    pub user_is_told: bool,
+    /// Whether the group was told.
+    pub group_is_told: bool,
     /// The runtime class of a sandbox that names none.
     pub runtime_class_name: Option<String>,
     /// How long a pod may take to end, in seconds.
@@ -66,6 +70,8 @@ impl Default for SandboxDefaults {
             ssh_socket_path: DEFAULT_SSH_SOCKET_PATH.to_owned(),
             user_id: DEFAULT_SANDBOX_ID,
             group_id: DEFAULT_SANDBOX_ID,
+            user_is_told: false,
+            group_is_told: false,
             runtime_class_name: None,
             termination_grace_seconds: DEFAULT_TERMINATION_GRACE_SECONDS,
             pod: PodSettings::default(),

@@ -65,7 +65,11 @@ impl Sandboxes {
         if self.faults.assumes_api_version() {
             return Ok(sandbox::resource(sandbox::VERSIONS[0]));
         }
-        for version in sandbox::VERSIONS {
+        let mut versions = sandbox::VERSIONS;
+        if self.faults.prefers_older_api_version() {
+            versions.reverse();
+        }
+        for version in versions {
             let group = format!("{}/{version}", sandbox::GROUP);
             match call("discover the Agent Sandbox API", self.client.list_api_group_resources(&group)).await {
                 Ok(list) if list.resources.iter().any(|resource| resource.name == "sandboxes") => {
@@ -156,7 +160,11 @@ impl Sandboxes {
 
     /// The objects of all sandboxes, asked of the API server.
     pub(crate) async fn list(&self) -> Result<Vec<DynamicObject>, DriverError> {
-        self.select("list the sandboxes", &self.selector()).await
+        const ACTION: &str = "list the sandboxes";
+        if self.faults.lists_foreign_sandboxes() && self.layout.only_namespace().is_some() {
+            return self.select(ACTION, &names::managed_selector()).await;
+        }
+        self.select(ACTION, &self.selector()).await
     }
 
     /// Deletes one sandbox's object; false if it was gone already.
@@ -202,6 +210,27 @@ impl Sandboxes {
             Err(error) if code_of(&error) == Some(404) || is_another_object(&error) => Err(DriverError::NotFound),
             other => other,
         }
+    }
+
+    /// Deletes one sandbox's object and makes it anew, with nothing but what was asked for; a fault.
+    pub(crate) async fn recreate(&self, sandbox_id: &str, located: &Located) -> Result<(), DriverError> {
+        let old = self.find(sandbox_id).await?.ok_or(DriverError::NotFound)?;
+        self.delete(located).await?;
+        let made = self.with_api("make the sandbox anew", |resource| {
+            let mut object = DynamicObject::new(&located.key.name, &resource).within(&located.key.namespace);
+            (object.metadata.labels, object.metadata.annotations) =
+                (old.metadata.labels.clone(), old.metadata.annotations.clone());
+            let mut spec = old.data.get("spec").cloned().unwrap_or_default();
+            if let (Some(spec), Some(mode)) =
+                (spec.as_object_mut(), sandbox::running_mode(&resource.version, true).as_object())
+            {
+                spec.extend(mode.clone());
+            }
+            object.data = json!({ "spec": spec });
+            let api = self.within(&located.key.namespace, &resource);
+            async move { api.create(&PostParams::default(), &object).await }
+        });
+        made.await.map(drop)
     }
 
     async fn select(&self, action: &'static str, selector: &str) -> Result<Vec<DynamicObject>, DriverError> {

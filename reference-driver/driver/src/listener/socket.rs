@@ -7,14 +7,20 @@ use rustix::process::geteuid;
 use tokio::net::{UnixListener, UnixStream};
 use tokio_stream::wrappers::UnixListenerStream;
 
+use crate::faults::Faults;
+
 /// A connection of a process of the same user.
 pub(crate) type Connection = UnixStream;
 
 /// The connections of processes of this process' user; all others are closed before a byte is read.
-pub(super) fn of_the_same_user(listener: UnixListener) -> impl Stream<Item = io::Result<Connection>> + Send {
+pub(super) fn of_the_same_user(
+    listener: UnixListener,
+    faults: Faults,
+) -> impl Stream<Item = io::Result<Connection>> + Send {
     let own = geteuid().as_raw();
     UnixListenerStream::new(listener).filter_map(move |accepted| {
         let admitted = match accepted {
+            Ok(stream) if faults.opens_socket() => Some(stream),
             Ok(stream) => admit(stream, own),
             // One failed accept, such as of a peer that is gone again, does not end the service.
             Err(error) => {

@@ -11,6 +11,7 @@ use rustix::process::geteuid;
 use tokio::net::UnixListener;
 
 use super::ListenError;
+use crate::faults::Faults;
 
 /// Nobody but the user may look into the directory.
 const DIRECTORY_MODE: u32 = 0o700;
@@ -44,17 +45,18 @@ pub(super) fn prepare(path: &Path) -> Result<(), ListenError> {
 }
 
 /// Binds the socket and begins to listen; a stale one is replaced.
-pub(super) fn bind(path: &Path) -> Result<(UnixListener, OwnedSocket), ListenError> {
+pub(super) fn bind(path: &Path, faults: &Faults) -> Result<(UnixListener, OwnedSocket), ListenError> {
     let directory = directory_of(path)?;
     check_directory(directory)?;
     // Two drivers that start at once must not both find the same stale socket, and one remove the other's new one.
     let locked = File::open(directory).map_err(failed("open", directory))?;
     flock(&locked, FlockOperation::LockExclusive).map_err(|error| failed("lock", directory)(error.into()))?;
-    if check_free(path)? == Found::Stale {
+    if check_free(path)? == Found::Stale && !faults.keeps_stale_socket() {
         std::fs::remove_file(path).map_err(failed("remove the stale socket", path))?;
     }
     let listener = UnixListener::bind(path).map_err(failed("bind", path))?;
-    std::fs::set_permissions(path, Permissions::from_mode(SOCKET_MODE)).map_err(failed("set the mode of", path))?;
+    let permissions = if faults.opens_socket() { 0o666 } else { SOCKET_MODE };
+    std::fs::set_permissions(path, Permissions::from_mode(permissions)).map_err(failed("set the mode of", path))?;
     let made = std::fs::symlink_metadata(path).map_err(failed("look at", path))?;
     Ok((listener, OwnedSocket { path: path.to_owned(), identity: identity(&made) }))
 }
@@ -170,7 +172,7 @@ mod tests {
     async fn directory_and_socket_are_the_users_alone() {
         let place = place();
         prepare(&place.path).unwrap();
-        let (_listener, owned) = bind(&place.path).unwrap();
+        let (_listener, owned) = bind(&place.path, &Faults::none()).unwrap();
         assert_eq!(mode(place.path.parent().unwrap()), 0o700);
         assert_eq!(mode(&place.path), 0o600);
         drop(owned);
@@ -181,15 +183,15 @@ mod tests {
     async fn a_stale_socket_is_replaced_and_a_living_one_is_not() {
         let place = place();
         prepare(&place.path).unwrap();
-        let (listener, owned) = bind(&place.path).unwrap();
+        let (listener, owned) = bind(&place.path, &Faults::none()).unwrap();
         let error = prepare(&place.path).unwrap_err().to_string();
         assert!(error.contains("another process serves there"), "{error}");
-        assert!(bind(&place.path).is_err());
+        assert!(bind(&place.path, &Faults::none()).is_err());
         // As after a crash: the listener is gone, the file is not.
         std::mem::forget(owned);
         drop(listener);
         prepare(&place.path).unwrap();
-        let (_listener, _owned) = bind(&place.path).unwrap();
+        let (_listener, _owned) = bind(&place.path, &Faults::none()).unwrap();
         assert!(UnixStream::connect(&place.path).is_ok());
     }
 
@@ -197,10 +199,10 @@ mod tests {
     async fn a_socket_in_its_place_is_not_removed() {
         let place = place();
         prepare(&place.path).unwrap();
-        let (listener, owned) = bind(&place.path).unwrap();
+        let (listener, owned) = bind(&place.path, &Faults::none()).unwrap();
         drop(listener);
         std::fs::rename(&place.path, place.root.path().join("old")).unwrap();
-        let (_other, _other_owned) = bind(&place.path).unwrap();
+        let (_other, _other_owned) = bind(&place.path, &Faults::none()).unwrap();
         drop(owned);
         assert!(place.path.exists());
     }

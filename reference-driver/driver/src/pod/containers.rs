@@ -9,7 +9,7 @@ use super::{
     sidecar,
     volumes::{PROXY_AUTH_DIRECTORY, supervisor_mount},
 };
-use crate::config::SideloadMethod;
+use crate::config::{PullPolicy, SideloadMethod};
 use crate::request::SandboxRequest;
 
 impl Template<'_> {
@@ -44,7 +44,10 @@ impl Template<'_> {
     /// A container of the agent image.
     pub(super) fn of_agent_image(&self, request: &SandboxRequest, mut container: Value) -> Value {
         insert(&mut container, "image", json!(request.image.as_deref().unwrap_or(&self.defaults.image)));
-        let policy = self.defaults.image_pull_policy.filter(|_| !self.faults.ignores_pull_policy());
+        let mut policy = self.defaults.image_pull_policy.filter(|_| !self.faults.ignores_pull_policy());
+        if self.faults.always_pulls() {
+            policy = Some(PullPolicy::Always);
+        }
         set_policy(&mut container, "imagePullPolicy", policy);
         container
     }
@@ -126,12 +129,15 @@ impl Template<'_> {
             })
         } else {
             let mut capabilities = CAPABILITIES.to_vec();
+            if self.faults.drops_capability() {
+                capabilities.pop();
+            }
             if self.has_user_namespace(request) {
                 capabilities.extend(USER_NAMESPACE_CAPABILITIES);
             }
             json!({ "runAsUser": 0, "capabilities": { "add": capabilities } })
         };
-        if let Some(profile) = &self.defaults.pod.app_armor {
+        if let Some(profile) = self.defaults.pod.app_armor.as_ref().filter(|_| !self.faults.ignores_app_armor()) {
             let profile = match profile {
                 AppArmorProfile::RuntimeDefault => json!({ "type": "RuntimeDefault" }),
                 AppArmorProfile::Unconfined => json!({ "type": "Unconfined" }),

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::{
     SUPERVISOR_DIRECTORY, SUPERVISOR_VOLUME, Template, WORK_DIRECTORY, WORKSPACE_VOLUME, insert, set_policy,
-    settings::ProxyCredentials, sidecar,
+    settings::{DEFAULT_TOKEN_SECONDS, ProxyCredentials},
+    sidecar,
 };
 use crate::config::SideloadMethod;
 use crate::request::SandboxRequest;
@@ -107,11 +108,16 @@ impl Template<'_> {
         let mut volumes = Vec::new();
         // Without a gateway to show it to, a pod gets no token.
         if self.defaults.grpc_endpoint.is_some() {
-            let token = json!({
-                "audience": TOKEN_AUDIENCE,
-                "expirationSeconds": self.defaults.pod.token_seconds,
-                "path": TOKEN_FILE,
-            });
+            let seconds = if self.faults.ignores_token_lifetime() {
+                DEFAULT_TOKEN_SECONDS
+            } else {
+                self.defaults.pod.token_seconds
+            };
+            let mut token = json!({ "expirationSeconds": seconds, "path": TOKEN_FILE });
+            if !self.faults.ignores_token_audience() {
+                insert(&mut token, "audience", json!(TOKEN_AUDIENCE));
+            }
+            let mode = if self.faults.gives_token_to_everybody() { 0o444 } else { mode };
             let projected = json!({ "defaultMode": mode, "sources": [{ "serviceAccountToken": token }] });
             volumes.push(json!({ "name": TOKEN, "projected": projected }));
         }

@@ -44,7 +44,7 @@ async fn a_gateway_is_answered_over_a_unix_socket_until_the_stop() {
     let path = directory.path().join("driver/driver.sock");
     let listen = Listen::Socket(path.clone());
     let stop = CancellationToken::new();
-    let incoming = listener::reserve(&listen).unwrap().listen().unwrap();
+    let incoming = listener::reserve(&listen, &Faults::none()).unwrap().listen().unwrap();
     let serving = {
         let (driver, stop) = (driver(listen, &stop), stop.clone());
         tokio::spawn(async move { answer(driver, incoming, &stop).await })

@@ -150,7 +150,7 @@ impl Feed {
         } else {
             let created = object.metadata.creation_timestamp.as_ref().map(|time| time.0);
             let running = running(&Running::Wanted, &located, state.pods.contains_key(&key));
-            let told = overlay(seen.clone(), &running, state.pods.get(&key).map(TrackedPod::adds));
+            let told = self.overlay(seen.clone(), &running, state.pods.get(&key).map(TrackedPod::adds));
             self.tell(sandbox_event(told.clone()));
             let tracked = Tracked { object: seen, located, running, created, told, history: VecDeque::new() };
             state.sandboxes.insert(key.clone(), tracked);
@@ -269,6 +269,9 @@ impl Feed {
             && !self.faults.forgets_deletions()
         {
             let sandbox_id = tracked.object.id;
+            if self.faults.tells_deletion_twice() {
+                self.tell(payload(Payload::Deleted(v1::WatchSandboxesDeletedEvent { sandbox_id: sandbox_id.clone() })));
+            }
             self.tell(payload(Payload::Deleted(v1::WatchSandboxesDeletedEvent { sandbox_id })));
         }
     }
@@ -279,11 +282,21 @@ impl Feed {
             return;
         };
         tracked.running = running(&tracked.running, &tracked.located, pod.is_some());
-        let told = overlay(tracked.object.clone(), &tracked.running, pod.map(TrackedPod::adds));
+        let told = self.overlay(tracked.object.clone(), &tracked.running, pod.map(TrackedPod::adds));
         if tracked.told != told {
             tracked.told = told.clone();
             self.tell(sandbox_event(told));
         }
+    }
+
+    /// The sandbox as a client sees it.
+    fn overlay(&self, object: v1::DriverSandbox, running: &Running, pod: Option<OfPod<'_>>) -> v1::DriverSandbox {
+        let mut sandbox = overlay(object, running, pod);
+        if self.faults.hides_messages() {
+            let conditions = sandbox.status.iter_mut().flat_map(|status| &mut status.conditions);
+            conditions.for_each(|condition| condition.message.clear());
+        }
+        sandbox
     }
 
     fn tell_strays(&self, state: &mut State, key: &ObjectKey) {

@@ -17,18 +17,20 @@ pub(super) struct Owner {
     pub(super) gateway_id: String,
     /// Its workspace.
     pub(super) workspace: String,
+    /// Whether nothing says which gateway it is; a fault.
+    pub(super) omits_gateway: bool,
 }
 
 impl Owner {
     /// The labels that say so; all of them must be there.
     pub(super) fn labels(&self) -> BTreeMap<String, String> {
-        [
+        let labels = [
             (MANAGED_BY_LABEL, MANAGED_BY),
             (GATEWAY_ID_LABEL, &self.gateway_id),
             (SANDBOX_WORKSPACE_LABEL, &self.workspace),
-        ]
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .into()
+        ];
+        let said = labels.into_iter().filter(|(key, _)| !self.omits_gateway || *key != GATEWAY_ID_LABEL);
+        said.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
     }
 
     /// Why a namespace is not this owner's, or nothing if it is.
@@ -119,7 +121,7 @@ mod tests {
     use super::*;
 
     fn owner() -> Owner {
-        Owner { gateway_id: "gate".to_owned(), workspace: "team".to_owned() }
+        Owner { gateway_id: "gate".to_owned(), workspace: "team".to_owned(), omits_gateway: false }
     }
 
     fn labelled(pairs: &[(&str, &str)]) -> Namespace {

@@ -122,7 +122,7 @@ mod tests {
             gateway_namespace: "gate".to_owned(),
             gateway_pod_selector: [("app".to_owned(), "gateway".to_owned())].into(),
         };
-        let owner = Owner { gateway_id: "g".to_owned(), workspace: "team".to_owned() };
+        let owner = Owner { gateway_id: "g".to_owned(), workspace: "team".to_owned(), omits_gateway: false };
         insta::assert_json_snapshot!(policy("openshell-g-team", "g", &ssh, &owner)["spec"], @r#"
         {
           "ingress": [

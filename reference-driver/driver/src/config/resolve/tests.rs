@@ -15,12 +15,12 @@ fn settings(table: &str) -> Settings {
 #[case::repetitions_are_dropped(&["a", "b", "a"], &["a", "b"])]
 fn pull_secret_lists(#[case] told: &[&str], #[case] expected: &[&str]) {
     let told: Vec<String> = told.iter().map(|name| (*name).to_owned()).collect();
-    assert_eq!(pull_secrets(&told).unwrap(), expected);
+    assert_eq!(pull_secrets(&told, &Faults::none()).unwrap(), expected);
 }
 
 #[test]
 fn what_is_not_told_is_upstreams_default() {
-    let defaults = Settings::default().sandbox().unwrap();
+    let defaults = Settings::default().sandbox(&Faults::none()).unwrap();
     assert_eq!(defaults, SandboxDefaults::default());
     assert_eq!(Settings::default().workspaces().unwrap(), WorkspaceMode::Shared);
     assert_eq!(Settings::default().managed_ssh().unwrap(), None);
@@ -61,7 +61,7 @@ fn every_setting_gets_where_it_belongs() {
         termination_grace_seconds = 9
         "#,
     )
-    .sandbox()
+    .sandbox(&Faults::none())
     .unwrap();
     assert_eq!(defaults.sideload, SideloadMethod::InitContainer);
     let pod = defaults.pod;
@@ -79,7 +79,7 @@ fn every_setting_gets_where_it_belongs() {
 #[case("workspace_default_storage_size = ''")]
 #[case("workspace_default_storage_size = '0'")]
 fn without_a_size_there_is_no_volume(#[case] table: &str) {
-    assert_eq!(settings(table).sandbox().unwrap().pod.workspace, None);
+    assert_eq!(settings(table).sandbox(&Faults::none()).unwrap().pod.workspace, None);
 }
 
 #[rstest]
@@ -106,14 +106,14 @@ fn what_breaks_a_rule_is_refused_by_its_key(#[case] table: &str, #[case] key: &s
     let refused = settings
         .workspaces()
         .and_then(|_| settings.managed_ssh())
-        .and_then(|_| settings.sandbox())
+        .and_then(|_| settings.sandbox(&Faults::none()))
         .expect_err("it is wrong");
     assert_eq!(refused.key(), key, "{refused}");
 }
 
 #[test]
 fn a_proxy_with_credentials_is_refused_without_showing_them() {
-    let refused = settings("https_proxy = 'http://me:hunter2@proxy:3128'").sandbox().unwrap_err();
+    let refused = settings("https_proxy = 'http://me:hunter2@proxy:3128'").sandbox(&Faults::none()).unwrap_err();
     assert_eq!(refused.key(), "https_proxy");
     assert!(!refused.to_string().contains("hunter2"), "{refused}");
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sandproof_protocol::v1;
 
-use super::{Feed, State, TrackedPod, overlay, running};
+use super::{Feed, State, TrackedPod, running};
 use crate::sandbox::Located;
 use crate::watch::conditions::Running;
 
@@ -58,7 +58,7 @@ impl Feed {
         let state = self.lock();
         let pod = state.pods.get(&located.key);
         let running = running(&Running::Wanted, &located, pod.is_some());
-        let sandbox = overlay(sandbox, &running, pod.map(TrackedPod::adds));
+        let sandbox = self.overlay(sandbox, &running, pod.map(TrackedPod::adds));
         Found { located, sandbox }
     }
 
