@@ -6,6 +6,7 @@ use sandproof_clusters::registry::Access;
 use crate::{
     failure::Failure,
     paths::Paths,
+    runner::guests::Guests,
     scene::Stage,
     subject::{Way, chart::ImageValue, faulty::FaultyParts},
 };
@@ -27,7 +28,7 @@ pub(crate) async fn with_faults(
         chart.directory = parts.chart(&chart.directory, &scratch.join("chart"))?;
     }
     if !parts.supervisor.is_empty() {
-        let image = stage.guests.faulty_supervisor(paths, &parts.supervisor)?;
+        let image = Guests::faulty_supervisor(paths, &parts.supervisor)?;
         let repository = format!("supervisor-{}", parts.supervisor.join("-"));
         stage.registry.grant(&repository, Access::Public);
         let pushing = stage.registry.push(&image, &repository, TAG).await;

@@ -80,7 +80,7 @@ impl Guests {
     }
 
     /// The supervisor's image with faults.
-    pub(crate) fn faulty_supervisor(&self, paths: &Paths, faults: &[String]) -> Result<Image, Failure> {
+    pub(crate) fn faulty_supervisor(paths: &Paths, faults: &[String]) -> Result<Image, Failure> {
         let program = paths.program("openshell-sandbox-faults")?;
         ImageBuilder::new()
             .file("/openshell-sandbox", &program, 0o555)
