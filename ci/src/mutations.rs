@@ -26,6 +26,9 @@ struct Mutation {
     /// The scenarios that claim it and make no sense on the cluster that it was tried on.
     #[serde(default)]
     skipped: Vec<String>,
+    /// The scenarios that claim it and were left out, as one was enough.
+    #[serde(default, rename = "leftOut")]
+    left_out: Vec<String>,
 }
 
 pub(crate) fn check(workspace: &Workspace, path: &Utf8Path) -> Result<Tally> {
@@ -49,7 +52,8 @@ fn findings(found: &Mutations, fault: &str, claimed: &BTreeSet<&str>) -> Vec<Str
         return vec!["it was not tried".to_owned()];
     };
     let red: BTreeSet<&str> = mutation.by.iter().map(|by| scenario_id(by)).collect();
-    let missed = claimed.difference(&red).filter(|id| mutation.skipped.iter().all(|skipped| skipped != *id));
+    let not_run = |id: &&&str| mutation.skipped.iter().chain(&mutation.left_out).all(|other| other != **id);
+    let missed = claimed.difference(&red).filter(not_run);
     let missed = missed.map(|id| format!("{id} claims it and stayed green"));
     let surprised = red.difference(claimed).map(|id| format!("{id} turned red and does not claim it"));
     let uncaught = (!mutation.caught).then(|| "nothing caught it".to_owned());

@@ -175,6 +175,8 @@ pub(crate) struct Scene {
     pub(crate) namesakes: Vec<SceneSandbox>,
     /// Sandboxes that the driver refused to create: nothing of them will ever be seen.
     pub(crate) refused: BTreeSet<String>,
+    /// Sandboxes that the driver created and that nobody has deleted: each has an object, whether it is seen yet or not.
+    pub(crate) created: BTreeSet<String>,
     /// The driver, once it answers.
     pub(crate) driver: Option<Driver>,
     /// What there is of the driver.
@@ -224,6 +226,7 @@ impl Scene {
             sandboxes: BTreeMap::new(),
             namesakes: Vec::new(),
             refused: BTreeSet::new(),
+            created: BTreeSet::new(),
             driver: None,
             deployed: None,
             settings: None,

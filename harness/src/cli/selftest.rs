@@ -15,6 +15,9 @@ pub(crate) enum SelftestCommand {
         #[arg(long = "fault", value_name = "NAME")]
         faults: Vec<String>,
         /// Run only the scenarios that claim a fault, and not all others beside them
+        #[arg(long, conflicts_with = "quick")]
+        claimed: bool,
+        /// Run only one of the scenarios that claim a fault
         #[arg(long)]
         quick: bool,
         /// Print JSON

@@ -153,7 +153,7 @@ async fn one(scene: &mut Scene, step: &Step) -> Result<Option<Value>, StepError>
         Step::Validate(step) => submit::validate(scene, step).await?,
         Step::Create(step) => submit::create(scene, step).await?,
         Step::Await(step) => awaiting::sandbox(scene, step).await,
-        Step::Inspect(step) => read::inspect(scene, step),
+        Step::Inspect(step) => read::inspect(scene, step).await,
         Step::Probe(step) => read::probe(scene, step).await?,
         Step::Requests(step) => read::requests(scene, step)?,
         Step::Get(step) => submit::get(scene, step).await?,

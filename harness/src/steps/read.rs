@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 
 use super::StepError;
-use crate::scene::Scene;
+use crate::{cluster_state::ClusterState, scene::Scene};
 
 /// Where the supervisor is in every sandbox, whatever the side-load method.
 const SUPERVISOR: &str = "/opt/openshell/bin/openshell-sandbox";
@@ -19,7 +19,14 @@ const SUPERVISOR: &str = "/opt/openshell/bin/openshell-sandbox";
 const PROBE_DEADLINE: std::time::Duration = time_limits::PROBE;
 
 /// Reads a sandbox's objects.
-pub(super) fn inspect(scene: &mut Scene, step: &InspectStep) -> Value {
+///
+/// What the driver has created is waited for: the harness's own view of the cluster may lag behind the driver's answer.
+pub(super) async fn inspect(scene: &mut Scene, step: &InspectStep) -> Value {
+    let seen = |state: &ClusterState| {
+        scene.created.iter().all(|name| scene.sandbox_object(state, name).is_some()).then_some(())
+    };
+    // One that never comes is what the scenario finds.
+    scene.stage.state.wait(time_limits::OBJECT_SEEN, seen).await;
     let name = step.sandbox.as_ref().map(|name| scene.sandbox(name, None).name);
     let state = &scene.stage.state;
     let object = name.as_ref().and_then(|name| scene.sandbox_object(state, name));

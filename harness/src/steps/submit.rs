@@ -44,7 +44,11 @@ pub(super) async fn get(scene: &mut Scene, step: &GetStep) -> Result<Value, Step
 /// `DeleteSandbox`.
 pub(super) async fn delete(scene: &mut Scene, step: &DeleteStep) -> Result<Value, StepError> {
     let (id, name) = target(scene, step.sandbox.as_deref(), step.id.as_deref(), step.name.as_deref());
-    Ok(driver(scene)?.delete(&id, &name).await)
+    let answer = driver(scene)?.delete(&id, &name).await;
+    if answer["code"] == "OK" {
+        scene.created.remove(&name);
+    }
+    Ok(answer)
 }
 
 /// Opens a watch that stays open until the scene ends.
@@ -78,6 +82,7 @@ async fn one(scene: &mut Scene, request: &SandboxRequest, verb: Verb) -> Result<
             let answer = driver.create(&message).await;
             if answer["code"] == "OK" {
                 scene.refused.remove(&message.name);
+                scene.created.insert(message.name);
             } else if answer["code"] != "AlreadyExists" {
                 scene.refused.insert(message.name);
             }

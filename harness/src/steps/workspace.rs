@@ -46,7 +46,11 @@ pub(super) async fn ensure(scene: &mut Scene, step: &WorkspaceStep) -> Result<Va
 /// `DeleteWorkspace`.
 pub(super) async fn delete(scene: &mut Scene, step: &WorkspaceStep) -> Result<Value, StepError> {
     let workspace = scene.workspace(&step.workspace);
-    Ok(submit::driver(scene)?.delete_workspace(&workspace).await)
+    let answer = submit::driver(scene)?.delete_workspace(&workspace).await;
+    if answer["code"] == "OK" {
+        scene.created.clear();
+    }
+    Ok(answer)
 }
 
 /// Makes the namespace of a workspace, as somebody else.
@@ -123,6 +127,9 @@ pub(super) async fn remove(scene: &mut Scene, step: &RemoveStep) -> Result<Value
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
     let (namespace, object_name) = (text("/metadata/namespace"), text("/metadata/name"));
     let parameters = DeleteParams::background();
+    if !is_pod {
+        scene.created.remove(&name);
+    }
     let outcome = if is_pod {
         let api: Api<Pod> = Api::namespaced(stage.client.clone(), &namespace);
         api.delete(&object_name, &parameters).await.map(drop)

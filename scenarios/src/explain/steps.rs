@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use super::{Sentence, checks::value, code};
 use crate::language::{
-    ApiServerState, AwaitStep, AwaitUntil, ChangeStep, ControllerState, DriverExpectation, DriverStep, EventGoal, EventsStep,
-    ImageAccess, ImageContent, ImageStep, LifeCycleStep, PullSecretsAs, RegistryKind, RemoveStep, RenderStep, RunStep,
-    SandboxRequest, SandboxVersion, SchemaLack, SchemaStep, SecretHost, SecretPassword, SecretStep, SecretType, Step, Submission,
-    SubmitStep, WorkspaceMode,
+    ApiServerState, AwaitStep, AwaitUntil, ChangeStep, ControllerState, DriverExpectation, DriverStep, EventGoal,
+    EventsStep, ImageAccess, ImageContent, ImageStep, LifeCycleStep, PullSecretsAs, RegistryKind, RemoveStep,
+    RenderStep, RunStep, SandboxRequest, SandboxVersion, SchemaLack, SchemaStep, SecretHost, SecretPassword,
+    SecretStep, SecretType, Step, Submission, SubmitStep, WorkspaceMode,
 };
 
 /// A step: what is done, and under which name it is observed.

@@ -1,15 +1,15 @@
 //! `selftest mutations`: a suite that cannot turn red proves nothing.
 //!
 //! Each fault is switched on in turn, on one cluster, and the smoke profile and every scenario that claims some fault run
-//! against it; with `--quick` only those that claim this one.
+//! against it; with `--claimed` only those that claim this one, and with `--quick` only one of them.
 //! A fault is caught when exactly the scenarios that claim it turn red, of those that run and make sense on the cluster.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use camino::Utf8PathBuf;
 use sandproof_protocol::faults::FAULTS;
 use sandproof_reports::{CaseResult, ExitCode, Verdict};
-use sandproof_scenarios::{Expectations, ScenarioInstance};
+use sandproof_scenarios::{Expectations, ScenarioInstance, judge_beforehand};
 use serde::Serialize;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -36,6 +36,17 @@ use crate::{
 /// Namespaces of different faults must not meet on the one cluster.
 const POSITIONS_PER_FAULT: usize = 1000;
 
+/// What runs against a fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Breadth {
+    /// The smoke profile, and every scenario that claims some fault: what should stay green is seen to.
+    Everything,
+    /// The scenarios that claim it.
+    Claimed,
+    /// One of those that claim it.
+    One,
+}
+
 /// What one fault did to the suite.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -44,10 +55,12 @@ struct Mutation {
     caught: bool,
     /// The scenarios that turned red.
     by: Vec<String>,
-    /// The scenarios that claim the fault.
+    /// The scenarios that claim the fault and ran.
     claimed: Vec<String>,
     /// Those of them that were skipped, because they make no sense on this cluster.
     skipped: Vec<String>,
+    /// Those of them that were left out, because one of them was enough.
+    left_out: Vec<String>,
     /// The cause of the first of them.
     cause: Option<String>,
 }
@@ -56,7 +69,7 @@ struct Mutation {
 pub(super) async fn mutations(
     global: &GlobalArguments,
     faults: Vec<String>,
-    quick: bool,
+    breadth: Breadth,
     json: bool,
 ) -> Result<ExitCode, Failure> {
     if let Some(unknown) = faults.iter().find(|name| FAULTS.iter().all(|fault| fault.name != **name)) {
@@ -80,7 +93,7 @@ pub(super) async fn mutations(
     let sinks: Vec<Box<dyn Sink>> =
         vec![Box::new(JsonLines::create(&out.join("events.jsonl"))?), Box::new(Progress::new(global.verbose))];
     let (mutations, interrupted) = with_events(sinks, async |events, cancelled| {
-        let mutations = all(&settings, &plan, expectations, (&faults, quick), events, cancelled).await?;
+        let mutations = all(&settings, &plan, expectations, (&faults, breadth), events, cancelled).await?;
         Ok((mutations, cancelled.is_cancelled()))
     })
     .await?;
@@ -111,7 +124,7 @@ async fn all(
     settings: &RunSettings,
     plan: &Plan,
     expectations: Expectations,
-    (wanted, quick): (&[String], bool),
+    (wanted, breadth): (&[String], Breadth),
     events: &Events,
     cancelled: &CancellationToken,
 ) -> Result<Vec<Mutation>, Failure> {
@@ -121,7 +134,7 @@ async fn all(
         run: settings.run_id.clone(),
         profile: "mutations".to_owned(),
         cells: vec![planned.name.clone()],
-        results: faults.map(|fault| scenarios_for(plan, fault.name, quick).len()).sum(),
+        results: faults.map(|fault| scenarios_for(plan, fault.name, breadth, |_| true).len()).sum(),
         seed: settings.seed,
     });
     let name = format!("mutations-{}", settings.short_id());
@@ -137,20 +150,48 @@ async fn all(
             let stage = with_faults(&equipped.bench.stage, faults, &settings.paths, &scratch).await?;
             let bench = equipped.bench.on(stage, settings.out.join(fault.name));
             let offset = index * POSITIONS_PER_FAULT;
-            let scenarios = scenarios_for(plan, fault.name, quick);
+            let judged_here =
+                |scenario: &ScenarioInstance| judge_beforehand(scenario, &bench.facts, &bench.expectations).is_none();
+            let scenarios = scenarios_for(plan, fault.name, breadth, judged_here);
             let mut results = cell::perform(&bench, &scenarios, context.jobs, offset).await;
             again(&bench, &scenarios, &mut results, offset, events).await;
-            mutations.push(judged(fault.name, &scenarios, &results));
+            let mut mutation = judged(fault.name, &scenarios, &results);
+            mutation.leave_out(plan);
+            mutations.push(mutation);
         }
         Ok(mutations)
     })
     .await
 }
 
-/// What runs against a fault: everything, or what claims it.
-fn scenarios_for(plan: &Plan, fault: &str, quick: bool) -> Vec<ScenarioInstance> {
+/// What runs against a fault. Where it is one scenario, it is the one that takes the least: with nothing that has to wait
+/// for it, and with the fewest results. All of those are run, as a fault may show in one of them only.
+fn scenarios_for(
+    plan: &Plan,
+    fault: &str,
+    breadth: Breadth,
+    judged_here: impl Fn(&ScenarioInstance) -> bool,
+) -> Vec<ScenarioInstance> {
     let claims = |scenario: &&ScenarioInstance| scenario.faults.iter().any(|name| name == fault);
-    plan.scenarios.iter().filter(|scenario| !quick || claims(scenario)).cloned().collect()
+    let all = plan.scenarios.iter().filter(|scenario| breadth == Breadth::Everything || claims(scenario));
+    if breadth != Breadth::One {
+        return all.cloned().collect();
+    }
+    let mut scenarios: BTreeMap<&str, Vec<&ScenarioInstance>> = BTreeMap::new();
+    for scenario in all.filter(|scenario| judged_here(scenario)) {
+        scenarios.entry(&scenario.id).or_default().push(scenario);
+    }
+    let least = scenarios.into_values().min_by_key(|instances| (instances[0].alone, instances.len()));
+    least.into_iter().flatten().cloned().collect()
+}
+
+impl Mutation {
+    /// Notes the scenarios that claim the fault and were not among those that ran.
+    fn leave_out(&mut self, plan: &Plan) {
+        let claims = plan.scenarios.iter().filter(|scenario| scenario.faults.iter().any(|name| name == self.fault));
+        let ids: BTreeSet<&String> = claims.map(|scenario| &scenario.id).collect();
+        self.left_out = ids.into_iter().filter(|id| !self.claimed.contains(id)).cloned().collect();
+    }
 }
 
 /// An error is the environment's and says nothing about the suite: what had one is run once more, and it is said.
@@ -195,6 +236,7 @@ fn judged(fault: &'static str, scenarios: &[ScenarioInstance], results: &[CaseRe
         by: by.into_iter().collect(),
         claimed: claimed.into_iter().collect(),
         skipped: skipped.into_iter().collect(),
+        left_out: Vec::new(),
         cause,
     }
 }

@@ -10,7 +10,6 @@ use kube::{
 use serde_json::Value;
 
 use super::Leftover;
-use crate::subject::chart::RELEASE;
 
 /// Kinds of which any could be made by a driver, its chart or a step; what a cluster does not serve is not looked at.
 const KINDS: &[Kind] = &[
@@ -143,10 +142,10 @@ impl Found {
         (!messages.is_empty()).then(|| messages.join("; "))
     }
 
-    /// Whether it belongs to the driver's release in a namespace, and Helm would remove it.
+    /// Whether it belongs to a driver's release in a namespace, and Helm would remove it; a scenario may have several drivers.
     fn is_of_release(&self, namespace: &str) -> bool {
         let annotation = |name: &str| self.metadata.annotations.as_ref()?.get(name).map(String::as_str);
-        annotation(RELEASE_NAME) == Some(RELEASE)
+        annotation(RELEASE_NAME).is_some()
             && annotation(RELEASE_NAMESPACE) == Some(namespace)
             && annotation(POLICY) != Some("keep")
     }
@@ -245,7 +244,7 @@ mod tests {
     #[rstest]
     #[case::own(json!({ RELEASE_NAME: "driver", RELEASE_NAMESPACE: "ps-01-1" }), true)]
     #[case::of_another_scenario(json!({ RELEASE_NAME: "driver", RELEASE_NAMESPACE: "ps-01-10" }), false)]
-    #[case::of_another_release(json!({ RELEASE_NAME: "other", RELEASE_NAMESPACE: "ps-01-1" }), false)]
+    #[case::of_a_second_driver(json!({ RELEASE_NAME: "two", RELEASE_NAMESPACE: "ps-01-1" }), true)]
     #[case::kept(json!({ RELEASE_NAME: "driver", RELEASE_NAMESPACE: "ps-01-1", POLICY: "keep" }), false)]
     #[case::by_hand(json!({}), false)]
     fn what_helm_would_remove_is_removed(#[case] annotations: Value, #[case] expected: bool) {
