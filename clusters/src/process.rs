@@ -245,16 +245,18 @@ impl Process {
         command.spawn().map_err(|source| ProcessError::Start { command: self.pasteable(), source })
     }
 
-    /// Starts a long-running process from a thread that lives until the returned sender is dropped: the kernel's
-    /// order to kill a process with its parent belongs to the thread that started it, and a thread of the runtime may
-    /// end before the runtime does.
+    /// Starts a long-running process that the kernel kills with this one (by `setpriv` of util-linux), from a thread that
+    /// lives until the returned sender is dropped: the kernel's order belongs to the thread that started the process,
+    /// and a thread of the runtime may end before the runtime does.
     pub(crate) async fn spawn_from_lasting_thread(
-        self,
+        mut self,
         thread: &str,
         stdio: SpawnStdio,
     ) -> Result<(Child, mpsc::Sender<()>), ProcessError> {
         let (keeper, kept) = mpsc::channel();
         let (answer, spawned) = oneshot::channel();
+        let program = std::mem::replace(&mut self.program, "setpriv".into());
+        self.arguments.splice(0..0, ["--pdeathsig".into(), "KILL".into(), "--".into(), program]);
         let command = self.pasteable();
         let failed = |source| ProcessError::Start { command, source };
         let runtime = tokio::runtime::Handle::current();
@@ -295,7 +297,7 @@ struct Group(Option<Pid>);
 
 impl Group {
     fn of(child: &Child) -> Self {
-        Self(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw))
+        Self(identifier(child.id()))
     }
 
     /// What a program leaves behind when it ends by itself is meant to stay, as a daemon is.
@@ -311,6 +313,11 @@ impl Drop for Group {
             let _ = kill_process_group(leader, Signal::KILL);
         }
     }
+}
+
+/// The identifier of a child that has not been waited for to its end.
+fn identifier(id: Option<u32>) -> Option<Pid> {
+    Pid::from_raw(id?.try_into().ok()?)
 }
 
 /// Quotes a word for a POSIX shell when it needs quoting.

@@ -121,10 +121,7 @@ async fn create(prepared: &PreparedCluster, front: &Front, name: &str) -> Result
         .engine
         .environment()
         .iter()
-        .fold(Process::new("setpriv"), |process, (name, value)| process.env(name, value))
-        // What kind still makes after this process was killed, nobody would wait for.
-        .args(["--pdeathsig", "KILL"])
-        .arg(&prepared.request.means.kind)
+        .fold(Process::new(&prepared.request.means.kind), |process, (name, value)| process.env(name, value))
         .args(["create", "cluster", "--name", name, "--retain", "--wait", "0s"])
         .args(["--config", directory.join("kind.json").as_str(), "--kubeconfig", kubeconfig.as_str()])
         .env("KIND_EXPERIMENTAL_PROVIDER", flavor)
@@ -134,6 +131,7 @@ async fn create(prepared: &PreparedCluster, front: &Front, name: &str) -> Result
         .env("NO_COLOR", "1");
     let command = process.pasteable();
     let stdio = SpawnStdio { stdin: Stdio::null(), stdout: Stdio::null(), stderr: Stdio::piped() };
+    // What kind still makes after this process was killed, nobody would wait for.
     let (child, _parent) = process.spawn_from_lasting_thread("kind-parent", stdio).await?;
     let ended = tokio::time::timeout(CREATE, child.wait_with_output()).await;
     let output = match ended {

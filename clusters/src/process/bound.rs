@@ -2,10 +2,10 @@
 
 use std::{io, process::ExitStatus, sync::mpsc, time::Duration};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Signal, kill_process};
 use tokio::process::{Child, ChildStderr};
 
-use super::{Process, ProcessError, SpawnStdio};
+use super::{Process, ProcessError, SpawnStdio, identifier};
 
 /// A long-running process that the kernel kills when this process ends, and that is killed when this is dropped.
 #[derive(Debug)]
@@ -16,13 +16,11 @@ pub struct BoundChild {
 }
 
 impl Process {
-    /// Starts a long-running process that dies with this one, by `setpriv` of util-linux.
+    /// Starts a long-running process that dies with this one.
     ///
     /// An interrupt typed at the terminal does not reach it: it is needed until everything is cleaned up.
     pub async fn spawn_bound(mut self, stdio: SpawnStdio) -> Result<BoundChild, ProcessError> {
         self.own_group = true;
-        let program = std::mem::replace(&mut self.program, "setpriv".into());
-        self.arguments.splice(0..0, ["--pdeathsig".into(), "KILL".into(), "--".into(), program]);
         let (child, parent) = self.spawn_from_lasting_thread("process-parent", stdio).await?;
         Ok(BoundChild { child, _parent: parent })
     }
@@ -51,8 +49,7 @@ impl BoundChild {
 
     /// Asks it to end (SIGTERM), and kills it where it has not after `deadline`.
     pub async fn end(&mut self, deadline: Duration) {
-        let id = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        if let Some(id) = id {
+        if let Some(id) = identifier(self.child.id()) {
             // It may have ended just now.
             let _ = kill_process(id, Signal::TERM);
             if tokio::time::timeout(deadline, self.child.wait()).await.is_err() {
@@ -65,6 +62,8 @@ impl BoundChild {
 #[cfg(test)]
 mod tests {
     use std::process::Stdio;
+
+    use rustix::process::Pid;
 
     use super::*;
 

@@ -83,10 +83,10 @@ impl Distribution {
         let directory = &directory.canonicalize_utf8().map_err(failed)?;
         let log = fs_err::tokio::File::create(directory.join("registry.log")).await.map_err(failed)?;
         let program = program.canonicalize_utf8().map_err(failed)?;
-        let process = Process::new("setpriv")
-            .args(["--pdeathsig", "KILL"])
-            .args(storage_words(directory).await)
-            .args([program.as_str(), "serve", "config.yml"])
+        let mut words = storage_words(directory).await;
+        words.extend([program.as_str(), "serve", "config.yml"].map(str::to_owned));
+        let process = Process::new(&words[0])
+            .args(&words[1..])
             .env("REGISTRY_HTTP_SECRET", random_word())
             // Otherwise it looks for a collector of traces and complains for ever.
             .env("OTEL_TRACES_EXPORTER", "none")
