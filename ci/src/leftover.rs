@@ -1,6 +1,6 @@
 //! What a run of `ci/leftover` must have found: the result that leaves something is red for that, and no other is.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use camino::Utf8Path;
 use sandproof_reports::{ExitCode, Record, Verdict};
 
@@ -16,8 +16,7 @@ const RULE: &str = "leftover";
 const NAME: &str = "-left-behind";
 
 pub(crate) fn check(path: &Utf8Path) -> Result<Tally> {
-    let text = fs_err::read_to_string(path)?;
-    let record: Record = serde_json::from_str(&text).with_context(|| format!("{path} is not a record"))?;
+    let record = Record::read(path)?;
     Ok(judge(&record))
 }
 

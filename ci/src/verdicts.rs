@@ -15,8 +15,7 @@ struct Wanted {
 
 /// Compares the record's verdicts with `wanted`, in every cell of the record.
 pub(crate) fn check(path: &Utf8Path, wanted: &[&str]) -> Result<Tally> {
-    let text = fs_err::read_to_string(path)?;
-    let record: Record = serde_json::from_str(&text).with_context(|| format!("{path} is not a record"))?;
+    let record = Record::read(path)?;
     let wanted: Vec<Wanted> = wanted.iter().map(|text| parse(text)).collect::<Result<_>>()?;
     if wanted.is_empty() {
         bail!("no verdict was named; write RESULT=VERDICT, for example SL-05=unsupported-silent");

@@ -8,7 +8,7 @@ mod suite;
 
 use std::{collections::BTreeMap, process::Stdio, time::Instant};
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use sandproof_clusters::{
     host::Host,
     process::{Process, SpawnStdio},
@@ -43,6 +43,30 @@ struct Figure {
 #[derive(Debug, Default)]
 struct Measurements(BTreeMap<String, (&'static str, Vec<f64>)>);
 
+/// The directory of a benchmark, which goes with it.
+struct Scratch {
+    directory: Utf8PathBuf,
+    _temporary: tempfile::TempDir,
+}
+
+impl Scratch {
+    fn make() -> Result<Self, Failure> {
+        let tried = "make a directory for the benchmark";
+        let temporary = tempfile::Builder::new()
+            .prefix("sandproof-bench-")
+            .tempdir()
+            .map_err(|error| Failure::environment(tried, error))?;
+        let directory = Utf8Path::from_path(temporary.path())
+            .ok_or_else(|| Failure::environment(tried, "its path is not UTF-8"))?
+            .to_owned();
+        Ok(Self { directory, _temporary: temporary })
+    }
+
+    fn path(&self) -> &Utf8Path {
+        &self.directory
+    }
+}
+
 /// Runs the smoke profile several times as a user would, and renders a large report.
 pub(crate) async fn bench(global: &GlobalArguments, arguments: &BenchArguments) -> Result<ExitCode, Failure> {
     match &arguments.command {
@@ -55,12 +79,8 @@ pub(crate) async fn bench(global: &GlobalArguments, arguments: &BenchArguments) 
     let paths = Paths::find()?;
     let host = Host::probe_at(&paths.cache);
     let mut measurements = Measurements::default();
-    let scratch = tempfile::Builder::new()
-        .prefix("sandproof-bench-")
-        .tempdir()
-        .map_err(|error| Failure::environment("make a directory for the benchmark", error))?;
-    let directory = Utf8Path::from_path(scratch.path())
-        .ok_or_else(|| Failure::environment("make a directory for the benchmark", "its path is not UTF-8"))?;
+    let scratch = Scratch::make()?;
+    let directory = scratch.path();
     let mut last = None;
     for run in 1..=arguments.runs {
         terminal::progress(&format!("run {run} of {}", arguments.runs));

@@ -15,7 +15,7 @@ use sandproof_clusters::{
     provider::NodeAccess,
     registry::{Registry, random_word},
 };
-use sandproof_scenarios::WorkspaceMode;
+use sandproof_scenarios::{SandboxVersion, WorkspaceMode};
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
@@ -85,6 +85,11 @@ impl Stage {
     /// The reason why nothing on this cluster can be judged any more.
     pub(crate) fn broken(&self) -> Option<String> {
         self.broken.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The API version in which Sandboxes are watched; the newest one while none is.
+    pub(crate) fn sandbox_version(&self) -> String {
+        self.state.sandbox_version().unwrap_or_else(|| SandboxVersion::V1beta1.as_str().to_owned())
     }
 
     /// The side-load method of a driver whose scenario does not care: the chart's own choice where that can work.
@@ -363,8 +368,10 @@ impl Scene {
     }
 }
 
-fn owned_by(pod: &Value, uid: &str) -> bool {
-    pod.pointer("/metadata/ownerReferences")
+/// Whether an object belongs to the one with this UID.
+pub(crate) fn owned_by(object: &Value, uid: &str) -> bool {
+    object
+        .pointer("/metadata/ownerReferences")
         .and_then(Value::as_array)
         .is_some_and(|owners| owners.iter().any(|owner| owner["uid"] == uid))
 }

@@ -12,7 +12,7 @@ use sandproof_reports::{ExitCode, Record};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Measurements, group::Group, host_json, megabytes};
+use super::{Measurements, Scratch, group::Group, host_json, megabytes};
 use crate::{
     cli::{BenchMatrixArguments, GlobalArguments, SelectionArguments},
     commands::{list::table, suite},
@@ -60,12 +60,8 @@ pub(super) async fn matrix(global: &GlobalArguments, arguments: &BenchMatrixArgu
         ..SelectionArguments::default()
     };
     let plan = Plan::make(&selection, &plan::load_pins(&paths)?, &suite::load(&paths, None)?)?;
-    let scratch = tempfile::Builder::new()
-        .prefix("sandproof-bench-")
-        .tempdir()
-        .map_err(|error| Failure::environment("make a directory for the benchmark", error))?;
-    let directory = Utf8Path::from_path(scratch.path())
-        .ok_or_else(|| Failure::environment("make a directory for the benchmark", "its path is not UTF-8"))?;
+    let scratch = Scratch::make()?;
+    let directory = scratch.path();
     let command = RunCommand { paths: &paths, host: &host, global, arguments };
     let mut alone = Vec::new();
     if arguments.side_by_side.alone {

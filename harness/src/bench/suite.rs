@@ -2,25 +2,20 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
-use camino::Utf8Path;
 use sandproof_clusters::host::Host;
 use sandproof_reports::ExitCode;
 use serde_json::{Map, Value, json};
 
-use super::{Figure, Measurements, host_json};
+use super::{Figure, Measurements, Scratch, host_json};
 use crate::{
     cli::{BenchSuiteArguments, GlobalArguments, Profile, SelectionArguments, SubjectArguments},
     commands::{list::table, suite as suite_files},
     events::{Event, Events},
     failure::Failure,
+    interrupt::with_events,
     paths::Paths,
     plan::{self, Plan},
-    runner::{
-        cell,
-        one_cell::{with_cell, with_events},
-        run::RunSettings,
-        spent::Party,
-    },
+    runner::{cell, one_cell::with_cell, run::RunSettings, spent::Party},
     sinks::{Progress, Timing, Timings},
     subject::choice::Choice,
     terminal,
@@ -70,12 +65,8 @@ pub(super) async fn suite(global: &GlobalArguments, arguments: &BenchSuiteArgume
     let plan = Plan::make(&selection, &plan::load_pins(&paths)?, &suite)?;
     let subject = Choice::make(&paths, &SubjectArguments::default())?;
     let expectations = suite_files::expectations(&paths, &suite, None)?;
-    let scratch = tempfile::Builder::new()
-        .prefix("sandproof-bench-")
-        .tempdir()
-        .map_err(|error| Failure::environment("make a directory for the benchmark", error))?;
-    let directory = Utf8Path::from_path(scratch.path())
-        .ok_or_else(|| Failure::environment("make a directory for the benchmark", "its path is not UTF-8"))?;
+    let scratch = Scratch::make()?;
+    let directory = scratch.path();
     let settings = RunSettings::of_one_cell(paths, global.sources.clone(), directory.to_owned(), subject);
     let seed = arguments.seed.unwrap_or(settings.seed);
     let settings = RunSettings { seed, jobs: arguments.jobs.map(usize::from), ..settings };

@@ -60,7 +60,7 @@ pub(crate) struct SelectionArguments {
     #[arg(long, env = "SANDPROOF_SCENARIO", value_name = "EXPR")]
     pub(crate) scenario: Option<String>,
     /// Who makes the clusters; chosen by what this host can do when not given, see `doctor`
-    #[arg(long, env = "SANDPROOF_PROVIDER", value_parser = providers())]
+    #[arg(long, env = "SANDPROOF_PROVIDER", value_parser = one_of(Provider::ALL))]
     pub(crate) provider: Option<Provider>,
     /// Who makes them where nobody says so.
     #[arg(skip)]
@@ -151,8 +151,11 @@ pub(crate) struct RunArguments {
     pub(crate) no_install: bool,
 }
 
-fn providers() -> impl TypedValueParser<Value = Provider> {
-    let names = Provider::ALL.iter().map(|provider| provider.name());
+/// One of these providers, by its name.
+pub(super) fn one_of(
+    providers: impl IntoIterator<Item = &'static Provider>,
+) -> impl TypedValueParser<Value = Provider> {
+    let names = providers.into_iter().map(|provider| provider.name());
     PossibleValuesParser::new(names).try_map(|name| name.parse::<Provider>())
 }
 

@@ -1,10 +1,9 @@
 //! The arguments of `selftest`.
 
-use clap::{
-    Args, Subcommand,
-    builder::{PossibleValuesParser, TypedValueParser},
-};
+use clap::{Args, Subcommand, builder::TypedValueParser};
 use sandproof_clusters::provider::Provider;
+
+use super::run::one_of;
 
 /// `selftest`.
 #[derive(Debug, Subcommand)]
@@ -62,7 +61,5 @@ pub(crate) struct SoakArguments {
 
 /// The providers that make clusters; an existing one is nobody's to be killed.
 fn makers() -> impl TypedValueParser<Value = Provider> {
-    let names =
-        Provider::ALL.iter().filter(|provider| **provider != Provider::Existing).map(|provider| provider.name());
-    PossibleValuesParser::new(names).try_map(|name| name.parse::<Provider>())
+    one_of(Provider::ALL.iter().filter(|provider| **provider != Provider::Existing))
 }

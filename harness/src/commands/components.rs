@@ -5,14 +5,13 @@ use sandproof_clusters::{
     kind::NODE_IMAGE,
 };
 use sandproof_reports::ExitCode;
-use tokio_util::sync::CancellationToken;
 
 use super::list;
 use crate::{
     cli::{ComponentsCommand, GlobalArguments},
-    events::Events,
     failure::Failure,
-    interrupt, node_image,
+    interrupt::with_events,
+    node_image,
     paths::Paths,
     provision,
     sinks::Progress,
@@ -83,7 +82,7 @@ async fn build(paths: &Paths, global: &GlobalArguments, names: Vec<String>, ever
 /// Assembles a node image for kind clusters.
 async fn node_image(paths: &Paths, global: &GlobalArguments, store: &Store, wanted: &str) -> Result<(), Failure> {
     let (kubernetes, containerd) = node_image::versions(&store.pins().axes, wanted)?;
-    let image = with_progress(global, async |events, cancelled| {
+    let image = with_events(vec![Box::new(Progress::new(global.verbose))], async |events, cancelled| {
         node_image::assembled(store, paths, (&kubernetes, &containerd), events, cancelled).await
     })
     .await?;
@@ -97,22 +96,10 @@ async fn obtain(
     wanted: &[(&str, Option<&str>)],
 ) -> Result<Vec<Component>, Failure> {
     let store = provision::store(paths, &global.sources)?;
-    with_progress(global, async |events, cancelled| provision::obtain(&store, wanted, events, cancelled).await).await
-}
-
-/// Works with progress on the terminal, until it is done or a signal comes.
-async fn with_progress<T>(
-    global: &GlobalArguments,
-    work: impl AsyncFnOnce(&Events, &CancellationToken) -> Result<T, Failure>,
-) -> Result<T, Failure> {
-    let (events, pump) = Events::start(vec![Box::new(Progress::new(global.verbose))]);
-    let cancelled = CancellationToken::new();
-    let listening = interrupt::listen(cancelled.clone(), events.clone())?;
-    let outcome = work(&events, &cancelled).await;
-    listening.abort();
-    drop(events);
-    pump.drain().await;
-    outcome
+    with_events(vec![Box::new(Progress::new(global.verbose))], async |events, cancelled| {
+        provision::obtain(&store, wanted, events, cancelled).await
+    })
+    .await
 }
 
 async fn verify(paths: &Paths, global: &GlobalArguments) -> Result<ExitCode, Failure> {

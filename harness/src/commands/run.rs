@@ -6,15 +6,14 @@ use camino::{Utf8Path, Utf8PathBuf};
 use sandproof_clusters::provider::Provider;
 use sandproof_reports::{ExitCode, Record, terminal as matrix};
 use sandproof_scenarios::Expiry;
-use tokio_util::sync::CancellationToken;
 
 use super::{review, suite};
 use crate::{
     cli::{GlobalArguments, Profile, RunArguments},
-    events::{Event, Events, Sink},
+    events::Event,
     existing,
     failure::Failure,
-    interrupt,
+    interrupt::with_events,
     paths::Paths,
     plan::{self, Plan},
     provider_choice,
@@ -22,7 +21,7 @@ use crate::{
         order::drawn_seed,
         run::{RunSettings, new_run_id, run as run_plan},
     },
-    sinks::{JsonLines, Progress},
+    sinks,
     subject::choice::Choice,
     terminal,
 };
@@ -77,35 +76,22 @@ pub(crate) async fn run(global: &GlobalArguments, arguments: RunArguments) -> Re
         existing,
     };
     let started = Instant::now();
-    let sinks: Vec<Box<dyn Sink>> =
-        vec![Box::new(JsonLines::create(&out.join("events.jsonl"))?), Box::new(Progress::new(global.verbose))];
-    let (events, pump) = Events::start(sinks);
-    let cancelled = CancellationToken::new();
-    let listening = interrupt::listen(cancelled.clone(), events.clone())?;
-    let outcome = run_plan(&settings, &plan, expectations.clone(), &events, &cancelled).await;
-    listening.abort();
-    let record = match outcome {
-        Ok(record) => record,
-        Err(failure) => {
-            drop(events);
-            pump.drain().await;
-            return Err(failure);
+    let record = with_events(sinks::of_a_run(&out, global.verbose)?, async |events, cancelled| {
+        let record = run_plan(&settings, &plan, expectations.clone(), events, cancelled).await?;
+        let written = write(&record, &out);
+        for text in review::warnings(&record, &plan, &suite, &expectations, &pins) {
+            events.emit(Event::Warning { text });
         }
-    };
-    let written = write(&record, &out);
-    for text in review::warnings(&record, &plan, &suite, &expectations, &pins) {
-        events.emit(Event::Warning { text });
-    }
-    events.emit(Event::RunFinished {
-        exit_code: record.exit_code.code(),
-        seconds: started.elapsed().as_secs_f64(),
-        cpu_seconds: own_cpu_seconds(),
-        peak_memory_bytes: own_peak_memory(),
-        out: out.to_string(),
-    });
-    drop(events);
-    pump.drain().await;
-    written?;
+        events.emit(Event::RunFinished {
+            exit_code: record.exit_code.code(),
+            seconds: started.elapsed().as_secs_f64(),
+            cpu_seconds: own_cpu_seconds(),
+            peak_memory_bytes: own_peak_memory(),
+            out: out.to_string(),
+        });
+        written.map(|()| record)
+    })
+    .await?;
     show(&record, &out);
     if let Some(baseline) = baseline {
         terminal::result(&super::report::difference(&baseline, &record));

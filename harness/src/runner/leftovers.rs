@@ -15,17 +15,15 @@ use std::{
     time::Duration,
 };
 
-use k8s_openapi::api::core::v1::Namespace;
-use kube::{
-    Api, Client, ResourceExt,
-    runtime::{conditions::is_deleted, wait::await_condition},
-};
+use futures::future::join_all;
+use kube::Client;
 use sandproof_reports::{CaseResult, Cause, ChainLink};
 use sandproof_scenarios::judge_leftovers;
 use tokio::time::{Instant, sleep};
 
 pub(crate) use self::objects::remove_release;
 pub(crate) use self::shared::Shared;
+use super::namespace::going;
 use crate::{
     events::{Event, Events},
     scene::Scene,
@@ -118,7 +116,8 @@ pub(crate) async fn settle(
         .flat_map(|(key, cause)| cause.chain.iter().filter_map(move |link| Some((key.as_str(), link.at.clone()?))))
         .collect();
     let looked = async {
-        namespaces_gone(client, end).await?;
+        // Whether they are gone is looked at afterwards, so the outcome of the wait does not matter.
+        let _ = tokio::time::timeout_at(end, join_all(going(client).await?)).await;
         loop {
             let mut left: BTreeMap<&str, Vec<Leftover>> = BTreeMap::new();
             for found in objects::all(client).await? {
@@ -153,22 +152,6 @@ pub(crate) async fn settle(
             events.emit(Event::Warning { text });
         }
     }
-}
-
-/// Waits for every namespace that is being deleted, at most until `end`.
-async fn namespaces_gone(client: &Client, end: Instant) -> Result<(), kube::Error> {
-    let api: Api<Namespace> = Api::all(client.clone());
-    let going = api.list(&kube::api::ListParams::default()).await?.items.into_iter();
-    let going = going.filter(|namespace| namespace.metadata.deletion_timestamp.is_some()).map(|namespace| {
-        let api = api.clone();
-        async move {
-            let (name, uid) = (namespace.name_any(), namespace.uid().unwrap_or_default());
-            // Whether it is gone is looked at afterwards, so the outcome of the wait does not matter.
-            let _ = await_condition(api, &name, is_deleted(&uid)).await;
-        }
-    });
-    let _ = tokio::time::timeout_at(end, futures::future::join_all(going)).await;
-    Ok(())
 }
 
 /// Makes a result what it is with this left behind.

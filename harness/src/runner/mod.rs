@@ -10,7 +10,7 @@ pub(crate) mod guests;
 pub(crate) mod install;
 pub(crate) mod leftovers;
 pub(crate) mod limits;
-mod namespace;
+pub(crate) mod namespace;
 mod observed;
 pub(crate) mod one_cell;
 pub(crate) mod order;

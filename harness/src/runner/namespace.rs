@@ -2,8 +2,9 @@
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
-    Api,
-    api::{DeleteParams, PostParams},
+    Api, Client, ResourceExt,
+    api::{DeleteParams, ListParams, PostParams},
+    runtime::{conditions::is_deleted, wait},
 };
 use serde_json::json;
 
@@ -56,6 +57,22 @@ pub(super) async fn close(scene: &mut Scene) -> Vec<Leftover> {
         warn(format!("cannot remove what the driver's chart made beside {}: {error}", scene.namespace));
     }
     Vec::new()
+}
+
+/// The waits for the namespaces that are being deleted by now, each until its namespace is gone.
+pub(crate) async fn going(
+    client: &Client,
+) -> Result<impl Iterator<Item = impl Future<Output = Result<(), wait::Error>>>, kube::Error> {
+    let api: Api<Namespace> = Api::all(client.clone());
+    let found = api.list(&ListParams::default()).await?;
+    let going = found.items.into_iter().filter(|namespace| namespace.metadata.deletion_timestamp.is_some());
+    Ok(going.map(move |namespace| {
+        let api = api.clone();
+        async move {
+            let (name, uid) = (namespace.name_any(), namespace.uid().unwrap_or_default());
+            wait::await_condition(api, &name, is_deleted(&uid)).await.map(drop)
+        }
+    }))
 }
 
 /// A key as a label value: at most 63 characters.

@@ -14,31 +14,10 @@ use super::{
 };
 use crate::{
     cli::Keep,
-    events::{Event, Events, Sink},
+    events::{Event, Events},
     failure::Failure,
-    interrupt,
     plan::PlannedCell,
 };
-
-/// Does work that emits events and that the user can end: the sinks get every event, and have all of them in the end.
-pub(crate) async fn with_events<T>(
-    sinks: Vec<Box<dyn Sink>>,
-    work: impl AsyncFnOnce(&Events, &CancellationToken) -> Result<T, Failure>,
-) -> Result<T, Failure> {
-    let (events, pump) = Events::start(sinks);
-    let cancelled = CancellationToken::new();
-    let outcome = match interrupt::listen(cancelled.clone(), events.clone()) {
-        Ok(listening) => {
-            let outcome = work(&events, &cancelled).await;
-            listening.abort();
-            outcome
-        }
-        Err(failure) => Err(failure),
-    };
-    drop(events);
-    pump.drain().await;
-    outcome
-}
 
 /// Makes the cell with a cluster of that name, lets `work` have it, and removes it. Where the settings say that it is
 /// always kept, it stays if the work succeeded.

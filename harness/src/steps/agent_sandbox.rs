@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::{apps::v1::Deployment, core::v1::Namespace};
+use k8s_openapi::api::apps::v1::Deployment;
 use kube::{
     Api, ResourceExt,
-    api::{DynamicObject, ListParams, PostParams},
-    runtime::{conditions::is_deleted, wait::await_condition},
+    api::{DynamicObject, PostParams},
 };
 use sandproof_scenarios::{ChangeStep, ControllerState, ReadStep, SandboxVersion, StoreStep, time_limits};
 use serde_json::{Value, json};
@@ -15,7 +14,10 @@ use super::StepError;
 use crate::{
     cluster_state::ClusterState,
     failure::Failure,
-    runner::install::{self, CONTROLLER, CONTROLLER_NAMESPACE, Definition, definition},
+    runner::{
+        install::{self, CONTROLLER, CONTROLLER_NAMESPACE, Definition, definition},
+        namespace::going,
+    },
     scene::{Scene, Stage},
 };
 
@@ -119,7 +121,7 @@ pub(super) async fn store(scene: &mut Scene, step: &StoreStep) -> Result<Value, 
 pub(super) async fn read(scene: &mut Scene, step: &ReadStep) -> Result<Value, StepError> {
     let version = match step.version {
         Some(version) => version.as_str().to_owned(),
-        None => scene.stage.state.sandbox_version().unwrap_or_else(|| SandboxVersion::V1beta1.as_str().to_owned()),
+        None => scene.stage.sandbox_version(),
     };
     let name = object_name(scene, &step.sandbox).await?;
     let api: Api<DynamicObject> =
@@ -132,17 +134,8 @@ pub(super) async fn read(scene: &mut Scene, step: &ReadStep) -> Result<Value, St
 /// not deleted by now would stay behind in a namespace that is no more, where nobody can change it.
 async fn namespaces_gone(scene: &Scene) -> Result<(), StepError> {
     let tried = "wait until the namespaces of earlier scenarios are gone";
-    let api: Api<Namespace> = Api::all(scene.stage.client.clone());
-    let namespaces = api.list(&ListParams::default()).await.map_err(|error| StepError::environment(tried, error))?;
-    let ending = namespaces.items.into_iter().filter(|namespace| namespace.metadata.deletion_timestamp.is_some());
-    let all = ending.map(|namespace| {
-        let api = api.clone();
-        async move {
-            let (name, uid) = (namespace.name_any(), namespace.uid().unwrap_or_default());
-            await_condition(api, &name, is_deleted(&uid)).await
-        }
-    });
-    match tokio::time::timeout(CHANGE_DEADLINE, futures::future::try_join_all(all)).await {
+    let waits = going(&scene.stage.client).await.map_err(|error| StepError::environment(tried, error))?;
+    match tokio::time::timeout(CHANGE_DEADLINE, futures::future::try_join_all(waits)).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(StepError::environment(tried, error)),
         Err(_) => {

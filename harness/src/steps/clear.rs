@@ -7,13 +7,12 @@ use kube::{
     Api,
     api::{DeleteParams, DynamicObject},
 };
-use sandproof_scenarios::SandboxVersion;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
     runner::{install::definition, leftovers::Leftover},
-    scene::Scene,
+    scene::{Scene, SceneSandbox, owned_by},
 };
 
 /// How long its sandboxes, with their pods, may take to be gone.
@@ -24,14 +23,14 @@ const DEADLINE: Duration = Duration::from_mins(1);
 pub(crate) async fn clear(scene: &mut Scene) -> Vec<Leftover> {
     let stage = scene.stage.clone();
     let mine: Vec<_> = objects(scene).iter().filter_map(|object| text(object, "/metadata/uid")).collect();
-    let sandboxes: Vec<_> = scene.sandboxes.values().chain(&scene.namesakes).cloned().collect();
+    let sandboxes: Vec<_> = asked_for(scene).cloned().collect();
     if let Some(driver) = &mut scene.driver {
         for sandbox in &sandboxes {
             driver.delete(&sandbox.id, &sandbox.name).await;
         }
     }
     // The driver may neither see nor touch what the scenario wrote past it.
-    let version = stage.state.sandbox_version().unwrap_or_else(|| SandboxVersion::V1beta1.as_str().to_owned());
+    let version = stage.sandbox_version();
     let namespace = scene.namespace.clone();
     let stored: Api<DynamicObject> =
         Api::namespaced_with(stage.client.clone(), &namespace, &definition::resource(&version));
@@ -49,9 +48,14 @@ pub(crate) async fn clear(scene: &mut Scene) -> Vec<Leftover> {
     stays
 }
 
+/// The sandboxes that the scenario asked the driver for.
+fn asked_for(scene: &Scene) -> impl Iterator<Item = &SceneSandbox> {
+    scene.sandboxes.values().chain(&scene.namesakes)
+}
+
 /// The Sandboxes of the scenario: those that it asked the driver for, and those that it wrote itself.
 fn objects(scene: &Scene) -> Vec<Arc<Value>> {
-    let ids: Vec<_> = scene.sandboxes.values().chain(&scene.namesakes).map(|sandbox| sandbox.id.clone()).collect();
+    let ids: Vec<_> = asked_for(scene).map(|sandbox| sandbox.id.clone()).collect();
     let mine = |object: &Arc<Value>| {
         let id = text(object, "/metadata/labels/openshell.ai~1sandbox-id");
         let name = text(object, "/metadata/name");
@@ -67,7 +71,7 @@ fn left(scene: &Scene, uids: &[String]) -> Vec<String> {
     let pods = scene.sandbox_pods(&scene.stage.state);
     let sandboxes =
         sandboxes.iter().filter(|object| text(object, "/metadata/uid").is_some_and(|uid| uids.contains(&uid)));
-    let pods = pods.iter().filter(|pod| owners(pod).any(|owner| uids.iter().any(|uid| uid == owner)));
+    let pods = pods.iter().filter(|pod| uids.iter().any(|uid| owned_by(pod, uid)));
     let named = |kind: &str, object: &Value| {
         format!("{kind} {}/{}", scene.namespace, text(object, "/metadata/name").unwrap_or_default())
     };
@@ -93,9 +97,4 @@ where
 
 fn text(object: &Value, pointer: &str) -> Option<String> {
     object.pointer(pointer).and_then(Value::as_str).map(str::to_owned)
-}
-
-fn owners(object: &Value) -> impl Iterator<Item = &str> {
-    let owners = object.pointer("/metadata/ownerReferences").and_then(Value::as_array);
-    owners.into_iter().flatten().filter_map(|owner| owner["uid"].as_str())
 }

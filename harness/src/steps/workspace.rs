@@ -14,7 +14,7 @@ use kube::{
 };
 use sandproof_clusters::registry::random_word;
 use sandproof_scenarios::{
-    LifeCycleStep, LookAtStep, NamespaceStep, RemoveStep, RotateStep, SandboxVersion, WorkspaceStep, time_limits,
+    LifeCycleStep, LookAtStep, NamespaceStep, RemoveStep, RotateStep, WorkspaceStep, time_limits,
 };
 use serde_json::{Map, Value, json};
 
@@ -134,7 +134,7 @@ pub(super) async fn remove(scene: &mut Scene, step: &RemoveStep) -> Result<Value
         let api: Api<Pod> = Api::namespaced(stage.client.clone(), &namespace);
         api.delete(&object_name, &parameters).await.map(drop)
     } else {
-        let version = stage.state.sandbox_version().unwrap_or_else(|| SandboxVersion::V1beta1.as_str().to_owned());
+        let version = stage.sandbox_version();
         let resource = definition::resource(&version);
         let api: Api<DynamicObject> = Api::namespaced_with(stage.client.clone(), &namespace, &resource);
         api.delete(&object_name, &parameters).await.map(drop)

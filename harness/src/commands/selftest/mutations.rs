@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use camino::Utf8PathBuf;
 use sandproof_protocol::faults::FAULTS;
 use sandproof_reports::{CaseResult, ExitCode, Verdict};
 use sandproof_scenarios::{Expectations, ScenarioInstance, judge_beforehand};
@@ -14,21 +13,17 @@ use serde::Serialize;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use super::settings_of;
 use crate::{
     cli::{GlobalArguments, Profile, SelectionArguments, SubjectArguments},
     commands::{list::table, suite},
-    events::{Event, Events, Sink},
+    events::{Event, Events},
     failure::Failure,
+    interrupt::with_events,
     paths::Paths,
     plan::{self, Plan},
-    runner::{
-        cell,
-        faulty::with_faults,
-        one_cell::{with_cell, with_events},
-        result::Bench,
-        run::RunSettings,
-    },
-    sinks::{JsonLines, Progress},
+    runner::{cell, faulty::with_faults, one_cell::with_cell, result::Bench, run::RunSettings},
+    sinks,
     subject::choice::Choice,
     terminal,
 };
@@ -86,17 +81,13 @@ pub(super) async fn mutations(
     let arguments = SubjectArguments { faults: vec![FAULTS[0].name.to_owned()], ..SubjectArguments::default() };
     let subject = Choice::make(&paths, &arguments)?;
     let expectations = suite::expectations(&paths, &suite, None)?;
-    let settings = RunSettings::of_one_cell(paths, global.sources.clone(), Utf8PathBuf::new(), subject);
-    let out = Utf8PathBuf::from(crate::commands::run::OUT).join(format!("mutations-{}", settings.run_id));
-    fs_err::create_dir_all(&out).map_err(|error| Failure::environment("make a directory for the evidence", error))?;
-    let settings = RunSettings { out: out.clone(), ..settings };
-    let sinks: Vec<Box<dyn Sink>> =
-        vec![Box::new(JsonLines::create(&out.join("events.jsonl"))?), Box::new(Progress::new(global.verbose))];
-    let (mutations, interrupted) = with_events(sinks, async |events, cancelled| {
-        let mutations = all(&settings, &plan, expectations, (&faults, breadth), events, cancelled).await?;
-        Ok((mutations, cancelled.is_cancelled()))
-    })
-    .await?;
+    let settings = settings_of(global, paths, "mutations", subject)?;
+    let (mutations, interrupted) =
+        with_events(sinks::of_a_run(&settings.out, global.verbose)?, async |events, cancelled| {
+            let mutations = all(&settings, &plan, expectations, (&faults, breadth), events, cancelled).await?;
+            Ok((mutations, cancelled.is_cancelled()))
+        })
+        .await?;
     if interrupted {
         return Ok(ExitCode::INTERRUPTED);
     }
@@ -164,6 +155,10 @@ async fn all(
     .await
 }
 
+fn claims(scenario: &ScenarioInstance, fault: &str) -> bool {
+    scenario.faults.iter().any(|name| name == fault)
+}
+
 /// What runs against a fault. Where it is one scenario, it is the one that takes the least: with nothing that has to wait
 /// for it, and with the fewest results. All of those are run, as a fault may show in one of them only.
 fn scenarios_for(
@@ -172,8 +167,7 @@ fn scenarios_for(
     breadth: Breadth,
     judged_here: impl Fn(&ScenarioInstance) -> bool,
 ) -> Vec<ScenarioInstance> {
-    let claims = |scenario: &&ScenarioInstance| scenario.faults.iter().any(|name| name == fault);
-    let all = plan.scenarios.iter().filter(|scenario| breadth == Breadth::Everything || claims(scenario));
+    let all = plan.scenarios.iter().filter(|scenario| breadth == Breadth::Everything || claims(scenario, fault));
     if breadth != Breadth::One {
         return all.cloned().collect();
     }
@@ -188,8 +182,8 @@ fn scenarios_for(
 impl Mutation {
     /// Notes the scenarios that claim the fault and were not among those that ran.
     fn leave_out(&mut self, plan: &Plan) {
-        let claims = plan.scenarios.iter().filter(|scenario| scenario.faults.iter().any(|name| name == self.fault));
-        let ids: BTreeSet<&String> = claims.map(|scenario| &scenario.id).collect();
+        let claiming = plan.scenarios.iter().filter(|scenario| claims(scenario, self.fault));
+        let ids: BTreeSet<&String> = claiming.map(|scenario| &scenario.id).collect();
         self.left_out = ids.into_iter().filter(|id| !self.claimed.contains(id)).cloned().collect();
     }
 }
@@ -212,11 +206,8 @@ async fn again(
 }
 
 fn judged(fault: &'static str, scenarios: &[ScenarioInstance], results: &[CaseResult]) -> Mutation {
-    let claimed: BTreeSet<String> = scenarios
-        .iter()
-        .filter(|scenario| scenario.faults.iter().any(|name| name == fault))
-        .map(|scenario| scenario.id.clone())
-        .collect();
+    let claimed: BTreeSet<String> =
+        scenarios.iter().filter(|scenario| claims(scenario, fault)).map(|scenario| scenario.id.clone()).collect();
     let was_skipped = |id: &String| {
         results.iter().filter(|result| result.scenario == **id).all(|result| result.verdict == Verdict::Skipped)
     };

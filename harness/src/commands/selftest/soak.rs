@@ -11,20 +11,22 @@ use sandproof_reports::{CaseResult, Cell, ExitCode, Observed, Record, Run};
 use serde::Serialize;
 use serde_json::json;
 
+use super::settings_of;
 use crate::{
     cli::{GlobalArguments, Profile, SelectionArguments, SoakArguments, SubjectArguments},
-    commands::{list::table, run::OUT, suite},
-    events::{Event, Events, Sink},
+    commands::{list::table, suite},
+    events::{Event, Events},
     failure::Failure,
+    interrupt::with_events,
     paths::Paths,
     plan::{self, Plan, PlannedCell},
     runner::{
         cell,
         equip::Equipped,
-        one_cell::{with_cell, with_events},
+        one_cell::with_cell,
         run::{RunSettings, argv, harness},
     },
-    sinks::{JsonLines, Progress},
+    sinks,
     subject::choice::Choice,
     terminal,
 };
@@ -67,16 +69,12 @@ pub(super) async fn soak(global: &GlobalArguments, arguments: &SoakArguments) ->
     let plan = Plan::make(&selection, &plan::load_pins(&paths)?, &suite)?;
     let subject = Choice::make(&paths, &SubjectArguments::default())?;
     let expectations = suite::expectations(&paths, &suite, None)?;
-    let settings = RunSettings::of_one_cell(paths, global.sources.clone(), Utf8PathBuf::new(), subject);
-    let out = Utf8PathBuf::from(OUT).join(format!("soak-{}", settings.run_id));
-    fs_err::create_dir_all(&out).map_err(|error| Failure::environment("make a directory for the evidence", error))?;
+    let settings = settings_of(global, paths, "soak", subject)?;
     let seed = arguments.seed.unwrap_or(settings.seed);
-    let settings = RunSettings { out: out.clone(), seed, ..settings };
+    let settings = RunSettings { seed, ..settings };
     let name = format!("soak-{}", settings.short_id());
     let planned = &plan.cells[0];
-    let sinks: Vec<Box<dyn Sink>> =
-        vec![Box::new(JsonLines::create(&out.join("events.jsonl"))?), Box::new(Progress::new(global.verbose))];
-    let soaking = with_events(sinks, async |events: &Events, cancelled| {
+    let soaking = with_events(sinks::of_a_run(&settings.out, global.verbose)?, async |events: &Events, cancelled| {
         events.emit(Event::RunStarted {
             run: settings.run_id.clone(),
             profile: "soak".to_owned(),
