@@ -2,6 +2,7 @@
 
 mod cells;
 mod custom;
+mod spread;
 
 use sandproof_clusters::{
     components::{Pins, nearest},
@@ -10,7 +11,11 @@ use sandproof_clusters::{
 };
 use sandproof_scenarios::{Expression, ScenarioInstance, Suite};
 
-pub(crate) use self::cells::{PlannedCell, cells, found, release_name};
+use self::spread::Spread;
+pub(crate) use self::{
+    cells::{PlannedCell, cells, found, release_name},
+    spread::is_same,
+};
 
 use crate::{
     cli::{Profile, SelectionArguments},
@@ -25,8 +30,10 @@ pub(crate) struct Plan {
     pub(crate) profile: Profile,
     /// The cells, oldest first.
     pub(crate) cells: Vec<PlannedCell>,
-    /// The scenarios that run on each of them.
+    /// The scenarios that run on them.
     pub(crate) scenarios: Vec<ScenarioInstance>,
+    /// Not every scenario runs in every cell: who decides where; none where each does.
+    spread: Option<Spread>,
     /// How many of the first cells' results belong to this shard: (part, of).
     pub(crate) shard: Option<(usize, usize)>,
 }
@@ -73,16 +80,34 @@ impl Plan {
             custom_cells(selection, pins)?
         };
         let scenarios = select_scenarios(selection, suite)?;
-        Ok(Self { profile: selection.profile, cells, scenarios, shard: selection.shard })
+        // Whoever names scenarios wants them in every cell that is chosen.
+        let spreads = selection.profile == Profile::Full && selection.scenario.is_none();
+        let spread = spreads.then(|| Spread::new(&pins.axes.defaults));
+        Ok(Self { profile: selection.profile, cells, scenarios, spread, shard: selection.shard })
     }
 
     /// The scenarios of the cell at `position` that belong to this shard.
     pub(crate) fn scenarios_of(&self, position: usize) -> Vec<ScenarioInstance> {
-        let all = self.scenarios.iter().enumerate();
-        let Some((part, of)) = self.shard else { return self.scenarios.clone() };
-        all.filter(|(index, _)| (position * self.scenarios.len() + index) % of == part - 1)
+        let all = self.run_in(position);
+        let Some((part, of)) = self.shard else { return all.cloned().collect() };
+        let before: usize = (0..position).map(|earlier| self.run_in(earlier).count()).sum();
+        all.enumerate()
+            .filter(|(index, _)| (before + index) % of == part - 1)
             .map(|(_, scenario)| scenario.clone())
             .collect()
+    }
+
+    /// The scenarios of the cell at `position`, in whichever shard.
+    fn run_in(&self, position: usize) -> impl Iterator<Item = &ScenarioInstance> {
+        self.scenarios
+            .iter()
+            .filter(move |scenario| self.spread.as_ref().is_none_or(|s| s.runs(scenario, position, &self.cells)))
+    }
+
+    /// How many results are left out because another cell's cannot differ.
+    pub(crate) fn judged_elsewhere(&self) -> usize {
+        let run: usize = (0..self.cells.len()).map(|position| self.run_in(position).count()).sum();
+        self.cells.len() * self.scenarios.len() - run
     }
 
     /// The same for a subject that gives the agent container this name.
@@ -322,6 +347,37 @@ mod tests {
         assert_eq!(planned.cells.iter().map(|cell| cell.id.as_str()).collect::<Vec<_>>(), cells);
     }
 
+    /// The cells in which the full profile runs a scenario, among those that are chosen.
+    #[rstest]
+    #[case::everywhere("runtime==cri-o && kubernetes>=1.35", "SL-01", &["k1.35-crio1.35-native", "k1.35-crio1.35-native-imagevolume-off", "k1.36-crio1.36-native", "k1.36-crio1.34-native", "k1.36-crio1.36-native-as0.4", "k1.36-crio1.36-native-as0.5", "k1.37-crio1.36-native"])]
+    #[case::once("kubernetes>=1.35", "DC-07", &["k1.36-crio1.36-native"])]
+    #[case::once_without_the_default_cell("kubernetes==1.33", "DC-07", &["k1.33-containerd2.1-native"])]
+    #[case::each_minor("kubernetes>=1.35", "RB-01", &["k1.35-crio1.35-native", "k1.36-crio1.36-native", "k1.37-crio1.36-native"])]
+    #[case::each_release_of_agent_sandbox("kubernetes==1.36", "DC-05", &["k1.36-crio1.36-native", "k1.36-crio1.36-native-as0.4", "k1.36-crio1.36-native-as0.5"])]
+    fn the_full_profile_runs_a_scenario_where_its_result_can_differ(
+        #[case] cell: &str,
+        #[case] scenario: &str,
+        #[case] expected: &[&str],
+    ) {
+        let selection = SelectionArguments { profile: Profile::Full, ..with(Some(cell), None) };
+        let plan = plan(&selection).unwrap();
+        let runs: Vec<&str> = (0..plan.cells.len())
+            .filter(|position| plan.scenarios_of(*position).iter().any(|planned| planned.id == scenario))
+            .map(|position| plan.cells[position].id.as_str())
+            .collect();
+        assert_eq!(runs, expected);
+        assert_eq!(plan.judged_elsewhere() + plan.results(), plan.cells.len() * plan.scenarios.len());
+    }
+
+    #[rstest]
+    #[case(Profile::Release, None)]
+    #[case(Profile::Full, Some("DC-07"))]
+    fn nothing_is_left_out_where_everything_is_asked_for(#[case] profile: Profile, #[case] scenario: Option<&str>) {
+        let plan = plan(&SelectionArguments { profile, ..with(None, scenario) }).unwrap();
+        assert_eq!(plan.judged_elsewhere(), 0);
+        assert!((0..plan.cells.len()).all(|position| plan.scenarios_of(position).len() == plan.scenarios.len()));
+    }
+
     #[test]
     fn every_cell_has_a_name_of_its_own() {
         let selection = SelectionArguments { profile: Profile::Full, ..SelectionArguments::default() };
@@ -367,17 +423,23 @@ mod tests {
     }
 
     #[rstest]
-    #[case(1)]
-    #[case(2)]
-    #[case(5)]
-    #[case(40)]
-    fn every_result_is_in_exactly_one_shard(#[case] shards: usize) {
-        let whole = plan(&SelectionArguments::default()).unwrap();
+    #[case(Profile::Smoke, 1)]
+    #[case(Profile::Smoke, 2)]
+    #[case(Profile::Smoke, 5)]
+    #[case(Profile::Smoke, 40)]
+    #[case(Profile::Full, 3)]
+    fn every_result_is_in_exactly_one_shard(#[case] profile: Profile, #[case] shards: usize) {
+        let all = SelectionArguments { profile, ..SelectionArguments::default() };
+        let whole = plan(&all).unwrap();
         let mut seen = BTreeSet::new();
         for part in 1..=shards {
-            let selection = SelectionArguments { shard: Some((part, shards)), ..SelectionArguments::default() };
-            for scenario in plan(&selection).unwrap().scenarios_of(0) {
-                assert!(seen.insert(scenario.key.clone()), "{} is in two shards", scenario.key);
+            let plan = plan(&SelectionArguments { shard: Some((part, shards)), ..all.clone() }).unwrap();
+            for position in 0..plan.cells.len() {
+                for scenario in plan.scenarios_of(position) {
+                    let result = (position, scenario.key);
+                    assert!(!seen.contains(&result), "{result:?} is in two shards");
+                    seen.insert(result);
+                }
             }
         }
         assert_eq!(seen.len(), whole.results());

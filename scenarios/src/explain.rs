@@ -7,7 +7,7 @@ mod steps;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::language::{Period, Scenario, ScenarioInstance};
+use crate::language::{Axis, Period, Scenario, ScenarioInstance};
 use crate::time_limits::{self, TimeLimit};
 pub use page::Form;
 
@@ -144,7 +144,22 @@ fn requirements(scenario: &Scenario) -> Vec<String> {
     if sentences.is_empty() {
         sentences.push("It makes sense everywhere, and needs nothing of the subject beside the protocol.".to_owned());
     }
+    sentences.extend(varies_with(&first.varies_with));
     sentences
+}
+
+/// What its result can depend on, where that is not everything.
+fn varies_with(axes: &[Axis]) -> Option<String> {
+    let names: Vec<String> = axes.iter().map(|axis| code(axis.name())).collect();
+    let (all, none) = (Axis::ALL.iter().all(|axis| axes.contains(axis)), axes.is_empty());
+    (!all).then(|| {
+        if none {
+            "Its result depends on none of the matrix's axes: the profile `full` runs it in one cell.".to_owned()
+        } else {
+            let names = names.join(", ");
+            format!("Its result can depend on {names}: the profile `full` runs it in one cell of each combination.")
+        }
+    })
 }
 
 /// The longest limit of each kind of operation, with how many of them the instance with the most has.

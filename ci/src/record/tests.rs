@@ -17,6 +17,7 @@ fn instance(steps: Vec<Step>) -> ScenarioInstance {
         features: std::collections::BTreeSet::new(),
         parameters: serde_json::from_value(json!({"registry": "plain"})).unwrap(),
         applies: None,
+        varies_with: Vec::new(),
         alone: false,
         unsupported: Vec::new(),
         steps,

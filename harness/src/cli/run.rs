@@ -19,9 +19,9 @@ pub(crate) enum Profile {
     Smoke,
     /// The oldest cell, the newest one, and one with image volumes switched off; every scenario
     Pr,
-    /// Every cell, every scenario
+    /// Every cell; a scenario runs wherever its result can differ
     Full,
-    /// The full matrix; a flaky pass is red and expired exceptions count
+    /// Every cell, every scenario; a flaky pass is red and expired exceptions count
     Release,
 }
 

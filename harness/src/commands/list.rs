@@ -65,7 +65,20 @@ pub(crate) async fn plan(arguments: &PlanArguments) -> Result<ExitCode, Failure>
         scenarios.add_row([scenario.key.clone(), scenario.title.clone()]);
     }
     terminal::result(&format!("{cells}\n\n{scenarios}"));
+    if let Some(note) = elsewhere(&plan) {
+        terminal::result(&format!("\n{note}"));
+    }
     Ok(ExitCode::CONFORMANT)
+}
+
+/// What is said of results that are left out because another cell's cannot differ.
+pub(crate) fn elsewhere(plan: &Plan) -> Option<String> {
+    let (left_out, run) = (plan.judged_elsewhere(), plan.results());
+    (left_out > 0).then(|| {
+        format!(
+            "{run} results are run; {left_out} more could not differ from these, as the scenarios' `variesWith` says, and have no entry (--profile release runs them too)"
+        )
+    })
 }
 
 /// `list`.

@@ -6,6 +6,7 @@ mod doctor;
 mod engine;
 mod expectations;
 mod explain;
+mod independence;
 pub(crate) mod list;
 mod report;
 mod repro;

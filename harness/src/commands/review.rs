@@ -1,16 +1,17 @@
-//! What a run says about the expectations: rows that are over, and rows that nothing needs any more.
+//! What a run says about the suite: expectations that are over or that nothing needs any more, and scenarios that depend on more than they say.
 
 use sandproof_clusters::{components::Pins, provider::Provider};
 use sandproof_reports::{Cell, Record};
 use sandproof_scenarios::{Expectations, Facts, Suite};
 use serde_json::json;
 
+use super::independence;
 use crate::{
     plan::{self, Plan, PlannedCell},
     runner::facts_of,
 };
 
-/// One sentence for each row that a person should look at.
+/// One sentence for each row and each scenario that a person should look at.
 pub(super) fn warnings(
     record: &Record,
     plan: &Plan,
@@ -42,6 +43,7 @@ pub(super) fn warnings(
             )
         }));
     }
+    warnings.extend(independence::contradictions(record, plan));
     warnings
 }
 

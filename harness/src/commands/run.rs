@@ -7,7 +7,7 @@ use sandproof_clusters::provider::Provider;
 use sandproof_reports::{ExitCode, Record, terminal as matrix};
 use sandproof_scenarios::Expiry;
 
-use super::{review, suite};
+use super::{list, review, suite};
 use crate::{
     cli::{GlobalArguments, Profile, RunArguments},
     events::Event,
@@ -93,6 +93,9 @@ pub(crate) async fn run(global: &GlobalArguments, arguments: RunArguments) -> Re
     })
     .await?;
     show(&record, &out);
+    if let Some(note) = list::elsewhere(&plan) {
+        terminal::result(&note);
+    }
     if let Some(baseline) = baseline {
         terminal::result(&super::report::difference(&baseline, &record));
     }

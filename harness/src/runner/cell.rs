@@ -35,6 +35,10 @@ use crate::{
 /// The longest name that the provider takes for a cluster.
 const LONGEST_NAME: usize = 40;
 
+/// The most scenarios whose namespaces all stay in a kept cluster: each has two or three pods, and a node takes 110
+/// (the kubelet's `maxPods`).
+const KEPT_NAMESPACES: usize = 30;
+
 /// What a cell needs from its run.
 #[derive(Debug, Clone)]
 pub(crate) struct CellContext {
@@ -92,6 +96,16 @@ pub(crate) async fn run(
             context.events.emit(Event::Warning { text: format!("{}: left behind: {leftover}", planned.id) });
         }
         return Err(failure);
+    }
+    if context.keep == Keep::Always && scenarios.len() > KEPT_NAMESPACES {
+        equipped.bench.keep = Keep::OnFailure;
+        context.events.emit(Event::CellNote {
+            cell: planned.id.clone(),
+            text: format!(
+                "only red scenarios keep their namespaces: a node has no room for the pods of {}",
+                scenarios.len()
+            ),
+        });
     }
     cell.observed = equipped.observed.clone();
     if let Some(mismatch) = reached_something_else(planned, &cell.observed) {

@@ -63,6 +63,13 @@ impl Expression {
         fields.iter().any(|(read, _)| *read == field) || (field == "id" && self.root.names_an_id())
     }
 
+    /// The fields that it reads, in its order.
+    pub(crate) fn fields(&self) -> Vec<&str> {
+        let mut fields = Vec::new();
+        self.root.collect_fields(&mut fields);
+        fields.into_iter().map(|(field, _)| field).collect()
+    }
+
     /// Whether it reads any field below `parent`, for example `subject.name` below `subject`.
     pub(crate) fn reads_below(&self, parent: &str) -> bool {
         let mut fields = Vec::new();

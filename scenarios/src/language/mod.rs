@@ -5,6 +5,7 @@
 //! There is no other control flow, and a field that is not listed here is an error with its line and caret.
 
 mod agent_sandbox;
+mod axis;
 mod check;
 mod cluster_changes;
 mod cluster_objects;
@@ -20,6 +21,7 @@ mod subject_steps;
 mod workspace;
 
 pub use agent_sandbox::{ChangeStep, ControllerState, InstallationStep, ReadStep, SandboxVersion, StoreStep};
+pub use axis::Axis;
 pub(crate) use check::Plain;
 pub use check::{Check, Matcher};
 pub use cluster_changes::{ApiServerState, ApiServerStep, TaintEffect, TaintStep};

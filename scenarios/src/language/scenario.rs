@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{Check, Feature, Step};
+use super::{Axis, Check, Feature, Step};
 
 /// What scenarios call the container in a sandbox's pod that runs the sandbox.
 const AGENT: &str = "agent";
@@ -43,6 +43,10 @@ pub struct ScenarioFile {
     /// Where the scenario makes sense at all; anywhere else it is `skipped`, which is expected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applies: Option<Applies>,
+    /// What its result can depend on; everything, where it does not say. Where a run spreads its scenarios (profile `full`),
+    /// it runs in one cell of each combination of these axes; an empty list makes that one cell in all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub varies_with: Option<Vec<Axis>>,
     /// It changes what all scenarios of a cluster share: it runs after all others, and nothing runs beside it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub alone: bool,
@@ -122,6 +126,8 @@ pub struct ScenarioInstance {
     pub parameters: Parameters,
     /// Where it makes sense at all; everywhere if it does not say.
     pub applies: Option<Applies>,
+    /// What its result can depend on.
+    pub varies_with: Vec<Axis>,
     /// It runs after all others, and nothing runs beside it.
     pub alone: bool,
     /// Where a cluster cannot do it: the refusal that must be seen instead.
@@ -172,6 +178,7 @@ impl ScenarioInstance {
             features,
             parameters,
             applies: file.applies,
+            varies_with: file.varies_with.unwrap_or_else(|| Axis::ALL.to_vec()),
             alone: file.alone,
             unsupported: file.unsupported,
             steps: file.steps,

@@ -1,5 +1,6 @@
 //! Faults that can be found without a cluster: names that lead nowhere, and what can never hold.
 
+mod axes;
 mod checks;
 mod limits;
 mod names;
@@ -20,6 +21,7 @@ pub(crate) fn instance(instance: &ScenarioInstance, document: &Document) -> Vec<
     }
     let observed = names::steps(instance, document, &mut errors);
     checks::expect(instance, &observed, document, &mut errors);
+    axes::axes(instance, document, &mut errors);
     limits::limits(instance, &observed, document, &mut errors);
     errors
 }

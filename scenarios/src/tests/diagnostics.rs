@@ -78,6 +78,16 @@ fn the_good_scenario_is_good() {
     "applies: {when: 'kubernetes >= 1.33', reason: ''}\nunsupported:",
     "line 10, at '': say why it makes no sense elsewhere"
 )]
+#[case::an_axis_left_out(
+    "unsupported:",
+    "variesWith: [kubernetes, runtime]\nunsupported:",
+    "line 12, at param.registry == secure && capabilities.imageVolume != works: `capabilities.imageVolume` can differ by `gates`, and `variesWith` says that the result does not (list it under `variesWith`, or leave that out: then the result may depend on everything)"
+)]
+#[case::an_axis_twice(
+    "unsupported:",
+    "variesWith: [kubernetes, runtime, gates, runtime]\nunsupported:",
+    "line 10, at runtime: `runtime` is listed twice"
+)]
 #[case::unknown_step("- watch: {}", "- wacth: {}", "line 19, at wacth: unknown step `wacth` (did you mean `watch`?)")]
 #[case::shared(
     "- watch: {}",
