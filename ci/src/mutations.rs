@@ -15,6 +15,16 @@ use crate::workspace::Workspace;
 #[derive(Deserialize)]
 struct Mutations {
     mutations: Vec<Mutation>,
+    /// What the cluster on which they were tried cannot show.
+    #[serde(default, rename = "notShown")]
+    not_shown: Vec<NotShown>,
+}
+
+#[derive(Deserialize)]
+struct NotShown {
+    fault: String,
+    /// The scenarios that claim it, none of which makes sense there.
+    skipped: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -48,6 +58,11 @@ fn judge(found: &Mutations, faults: &[&str], scenarios: &[Scenario]) -> Tally {
 }
 
 fn findings(found: &Mutations, fault: &str, claimed: &BTreeSet<&str>) -> Vec<String> {
+    if let Some(not_shown) = found.not_shown.iter().find(|not_shown| not_shown.fault == fault) {
+        let skipped: BTreeSet<&str> = not_shown.skipped.iter().map(String::as_str).collect();
+        let could = claimed.difference(&skipped);
+        return could.map(|id| format!("{id} claims it and could have shown it")).collect();
+    }
     let Some(mutation) = found.mutations.iter().find(|mutation| mutation.fault == fault) else {
         return vec!["it was not tried".to_owned()];
     };

@@ -355,6 +355,16 @@ impl Scene {
         self.pods(state).into_iter().find(|pod| owned_by(pod, &owner))
     }
 
+    /// Whether neither the Sandbox nor a pod of it is there; a pod that lost its owner has the name of the Sandbox still.
+    pub(crate) fn is_gone(&self, state: &ClusterState, name: &str) -> bool {
+        let of_it = |pod: &Arc<Value>| {
+            pod.pointer("/metadata/name").and_then(Value::as_str).is_some_and(|pod| {
+                pod.strip_suffix(name).is_some_and(|before| before.is_empty() || before.ends_with('-'))
+            })
+        };
+        self.sandbox_object(state, name).is_none() && !self.sandbox_pods(state).iter().any(of_it)
+    }
+
     /// The scenario's pods that are some sandbox's: they belong to a Sandbox, or did so, as Agent Sandbox's label says.
     pub(crate) fn sandbox_pods(&self, state: &ClusterState) -> Vec<Arc<Value>> {
         let of_a_sandbox = |pod: &Arc<Value>| {

@@ -159,9 +159,10 @@ pub(super) fn faults(faults: &[Fault], scenarios: &[Scenario]) -> String {
 A suite that cannot fail proves nothing.
 The reference driver has these faults, and what is shipped has none of them:
 those of the driver are compiled only into `sandproof-reference-driver-faults`, those of the supervisor only into `openshell-sandbox-faults`,
-and those of the chart are edits of a copy of it.
+those of the chart are edits of a copy of it, and those of Agent Sandbox are changes of what a cell has installed of it.
 `./sandproof run --fault NAME` deploys the driver with one of them;
 `./sandproof selftest mutations` shows that each turns exactly the scenarios red that claim it.
+A fault whose scenarios make no sense on the cell (nothing is converted where one version is served) is shown on another: `--cell EXPR`.
 
 | Fault | In | What it then does | The promise that it breaks | Caught by |
 |---|---|---|---|---|
@@ -173,6 +174,7 @@ and those of the chart are edits of a copy of it.
             Part::Driver => "driver",
             Part::Supervisor => "supervisor",
             Part::Chart(_) => "chart",
+            Part::AgentSandbox(_) => "Agent Sandbox",
         };
         let name = format!("`{}`", fault.name);
         let row = [name, part.to_owned(), cell(fault.description), cell(fault.promise), caught_by];

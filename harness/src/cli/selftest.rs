@@ -13,6 +13,9 @@ pub(crate) enum SelftestCommand {
         /// Only these faults
         #[arg(long = "fault", value_name = "NAME")]
         faults: Vec<String>,
+        /// The cell; the first of those that match [default: the default cell]
+        #[arg(long, env = "SANDPROOF_CELL", value_name = "EXPR")]
+        cell: Option<String>,
         /// Run only the scenarios that claim a fault, and not all others beside them
         #[arg(long, conflicts_with = "quick")]
         claimed: bool,

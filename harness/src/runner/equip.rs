@@ -46,6 +46,7 @@ use crate::{
     subject::{
         Attached, HostProcess, Subject, Way,
         chart::{Chart, ImageValue},
+        faulty::FaultyParts,
         reference::SubjectReference,
     },
 };
@@ -323,6 +324,9 @@ async fn finish_installation(
         stage.only_init_containers.store(true, Ordering::Relaxed);
     }
     let observed = observed(&tree);
+    // What was probed is what the release is; whoever looks at it must notice what became of it.
+    let defects = FaultyParts::of(&stage.subject.faults).agent_sandbox;
+    install::spoil(client, &defects).await?;
     Ok((Facts::new(tree), observed))
 }
 

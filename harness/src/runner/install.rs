@@ -1,5 +1,6 @@
 //! Puts the Agent Sandbox controller into a cluster: its own CRDs, RBAC and Deployment, from its own module.
 
+mod defects;
 pub(crate) mod definition;
 mod releases;
 
@@ -14,6 +15,7 @@ use kube::{
 use serde_json::{Value, json};
 
 pub(crate) use self::{
+    defects::{can_have, spoil},
     definition::Definition,
     releases::{Release, Releases},
 };

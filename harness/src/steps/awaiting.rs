@@ -21,6 +21,9 @@ pub(super) async fn sandbox(scene: &mut Scene, step: &AwaitStep) -> Value {
     let waited = stage
         .state
         .wait(within, |state| {
+            if step.until == AwaitUntil::Gone {
+                return scene.is_gone(state, &name).then_some((true, None));
+            }
             let pod = scene.sandbox_pod(state, &name)?;
             decisive(&pod, &scene.events(state), step, &stage.subject.profile.agent_container)
         })
@@ -171,7 +174,8 @@ fn decisive(
         AwaitUntil::PullRefused | AwaitUntil::CannotStart if runs => Some((false, None)),
         AwaitUntil::CannotStart => refused.map(|status| (false, Some(status.clone()))),
         AwaitUntil::PullRefused => failed.map(|status| (false, Some(status.clone()))),
-        AwaitUntil::Failed => None,
+        // No state of a pod is its end.
+        AwaitUntil::Failed | AwaitUntil::Gone => None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The reference driver with faults in its parts: which part is told what, and a chart that is edited.
 
 use camino::{Utf8Path, Utf8PathBuf};
-use sandproof_protocol::faults::{self, Edit, Part};
+use sandproof_protocol::faults::{self, Defect, Edit, Part};
 
 use crate::failure::Failure;
 
@@ -14,6 +14,8 @@ pub(crate) struct FaultyParts {
     pub(crate) supervisor: Vec<String>,
     /// Edits of the chart.
     pub(crate) chart: Vec<Edit>,
+    /// Defects of what is installed of Agent Sandbox.
+    pub(crate) agent_sandbox: Vec<Defect>,
 }
 
 impl FaultyParts {
@@ -25,6 +27,7 @@ impl FaultyParts {
                 Part::Driver => parts.driver.push(fault.name.to_owned()),
                 Part::Supervisor => parts.supervisor.push(fault.name.to_owned()),
                 Part::Chart(edits) => parts.chart.extend_from_slice(edits),
+                Part::AgentSandbox(defect) => parts.agent_sandbox.push(defect),
             }
         }
         parts

@@ -65,6 +65,10 @@ impl Faults {
         self.is_on("refuse-sideload-override")
     }
 
+    pub(crate) fn mounts_elsewhere(&self) -> bool {
+        self.is_on("mount-elsewhere")
+    }
+
     pub(crate) fn mounts_writable(&self) -> bool {
         self.is_on("writable-mount")
     }
@@ -95,6 +99,10 @@ impl Faults {
 
     pub(crate) fn withholds_platform_events(&self) -> bool {
         self.is_on("withhold-platform-events")
+    }
+
+    pub(crate) fn withholds_events_of_workspaces(&self) -> bool {
+        self.is_on("withhold-events-of-workspaces")
     }
 
     pub(crate) fn ignores_stop(&self) -> bool {

@@ -62,7 +62,9 @@ pub fn object(
     if template.faults.omits_workspace() {
         object.labels_mut().remove(names::SANDBOX_WORKSPACE_LABEL);
     }
-    object.metadata.annotations = Some(annotations.map(|(key, value)| (key.to_owned(), value.clone())).into());
+    let own = annotations.map(|(key, value)| (key.to_owned(), value.clone()));
+    object.metadata.annotations =
+        Some(template.defaults.namespace_annotations.clone().into_iter().chain(own).collect());
     object
 }
 

@@ -84,7 +84,7 @@ pub fn main() -> ExitCode {
 /// All of a start but serving: the cluster is found, and what the driver has to see of it is listed once.
 async fn rehearse(config: Config) -> Result<(), ServeError> {
     let sandboxes = connect(&config).await?;
-    let feed = Arc::new(Feed::new(config.faults.clone()));
+    let feed = Arc::new(Feed::new(config.faults.clone()).in_mode(&config.workspaces));
     let stop = CancellationToken::new();
     let following = tokio::spawn(follow(Arc::clone(&feed), sandboxes, stop));
     let listed = feed.subscribe(DEADLINE).await;
@@ -111,7 +111,7 @@ async fn serve(config: Config) -> Result<(), ServeError> {
         () = stop.cancelled() => return Ok(()),
     };
     let incoming = reserved.listen()?;
-    let feed = Arc::new(Feed::new(config.faults.clone()));
+    let feed = Arc::new(Feed::new(config.faults.clone()).in_mode(&config.workspaces));
     let following = tokio::spawn(follow(Arc::clone(&feed), Arc::clone(&sandboxes), stop.clone()));
     tracing::info!(
         address = %config.listen,

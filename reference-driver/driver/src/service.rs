@@ -122,10 +122,11 @@ impl Driver {
         Ok(())
     }
 
-    /// What a sandbox in a namespace is built from: user and group come from the namespace where the driver was told none.
+    /// What a sandbox in a namespace is built from: user and group come from the namespace where the driver was told none,
+    /// and what it says of them is copied whether or not.
     async fn defaults_within(&self, namespace: &str) -> Result<Cow<'_, SandboxDefaults>, DriverError> {
         let defaults = &self.config.sandbox;
-        if (defaults.user_is_told && defaults.group_is_told) || self.config.faults.ignores_namespace_identity() {
+        if self.config.faults.ignores_namespace_identity() {
             return Ok(Cow::Borrowed(defaults));
         }
         let found = self.workspaces.identity(namespace).await?;
@@ -135,6 +136,9 @@ impl Driver {
         }
         if let Some(group) = found.group.filter(|_| !defaults.group_is_told) {
             defaults.to_mut().group_id = group;
+        }
+        if !found.annotations.is_empty() {
+            defaults.to_mut().namespace_annotations = found.annotations;
         }
         Ok(defaults)
     }

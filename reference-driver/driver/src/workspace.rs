@@ -120,13 +120,13 @@ impl Workspaces {
 
     /// The user and the group that a namespace has for its pods; none where it says nothing, or may not be looked at.
     pub(crate) async fn identity(&self, namespace: &str) -> Result<Identity, DriverError> {
-        let known = self.identities.lock().await.get(namespace).copied();
+        let known = self.identities.lock().await.get(namespace).cloned();
         if let Some((_, identity)) = known.filter(|(since, _)| since.elapsed() < VALIDITY) {
             return Ok(identity);
         }
         // Not under the lock: one answer that does not come must not hold up the others.
         let identity = identity::of_namespace(&self.client, namespace).await?;
-        self.identities.lock().await.insert(namespace.to_owned(), (Instant::now(), identity));
+        self.identities.lock().await.insert(namespace.to_owned(), (Instant::now(), identity.clone()));
         Ok(identity)
     }
 

@@ -1,7 +1,8 @@
 //! The defects the reference driver can be told to have, so that a suite can be shown to notice them.
 //!
 //! What is shipped has none of them: those of the driver are compiled into `sandproof-reference-driver-faults` only, those of
-//! the supervisor into `openshell-sandbox-faults`, and those of the chart are edits of a copy of it.
+//! the supervisor into `openshell-sandbox-faults`, those of the chart are edits of a copy of it, and those of Agent Sandbox are
+//! changes of what is installed.
 
 /// One switchable defect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub struct Fault {
     pub caught_by: &'static [&'static str],
 }
 
-/// The part of the reference driver that has a fault.
+/// What has a fault: a part of the reference driver, or what it stands on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     /// The driver's program, which is told of it.
@@ -27,6 +28,17 @@ pub enum Part {
     Supervisor,
     /// The chart: a copy of it with these edits.
     Chart(&'static [Edit]),
+    /// Agent Sandbox: what is installed of it has this defect.
+    AgentSandbox(Defect),
+}
+
+/// A defect of what is installed of Agent Sandbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Defect {
+    /// The definition of the Sandbox serves an API version that the release does not have, as a copy of the stored one.
+    ServesAnotherVersion,
+    /// Nothing converts between the API versions of the Sandbox.
+    ConvertsNothing,
 }
 
 /// An edit of a file of the chart.
@@ -114,6 +126,13 @@ pub const FAULTS: &[Fault] = &[
         description: "the agent container mounts the supervisor's directory writable",
         promise: "the supervisor cannot be changed from inside the sandbox",
         caught_by: &["SL-01", "SL-03", "SL-16"],
+    },
+    Fault {
+        name: "mount-elsewhere",
+        part: Part::Driver,
+        description: "the agent container has the supervisor in another directory, and starts it there",
+        promise: "the supervisor is where images and users expect it",
+        caught_by: &["SL-01", "SL-02", "SL-03"],
     },
     Fault {
         name: "sideload-always-init",
@@ -214,6 +233,13 @@ pub const FAULTS: &[Fault] = &[
         caught_by: &["DC-15", "OP-04", "OP-09", "OV-12", "PS-12", "PS-15", "RT-01", "ST-01", "ST-02", "ST-03", "ST-04"],
     },
     Fault {
+        name: "withhold-events-of-workspaces",
+        part: Part::Driver,
+        description: "where workspaces have namespaces of their own, a watch tells nothing of what happens to pods",
+        promise: "platform events are told in every workspace mode",
+        caught_by: &["OP-04", "OP-09", "ST-01"],
+    },
+    Fault {
         name: "ignore-stop",
         part: Part::Driver,
         description: "StopSandbox answers OK and does nothing",
@@ -302,7 +328,7 @@ pub const FAULTS: &[Fault] = &[
         part: Part::Driver,
         description: "the oldest API version of the Sandbox that is served is used",
         promise: "the newest API version that is served is used",
-        caught_by: &["AV-08"],
+        caught_by: &["AV-02", "AV-08"],
     },
     Fault {
         name: "open-socket",
@@ -546,6 +572,20 @@ pub const FAULTS: &[Fault] = &[
         description: "the chart counts on image volumes from Kubernetes 1.33 on, where they are off by default",
         promise: "the chart chooses a side-load method that the API server's version has",
         caught_by: &["SL-22"],
+    },
+    Fault {
+        name: "serve-another-version",
+        part: Part::AgentSandbox(Defect::ServesAnotherVersion),
+        description: "the installed definition of the Sandbox serves an API version that its release does not have",
+        promise: "a release of Agent Sandbox serves the API versions that its manifests name",
+        caught_by: &["AV-01", "AV-04"],
+    },
+    Fault {
+        name: "convert-nothing",
+        part: Part::AgentSandbox(Defect::ConvertsNothing),
+        description: "nothing converts between the API versions of the Sandbox",
+        promise: "nothing of a Sandbox is lost between API versions",
+        caught_by: &["AV-01", "AV-03"],
     },
 ];
 

@@ -110,6 +110,8 @@ pub enum AwaitUntil {
     Failed,
     /// A container cannot be created or started, or a volume of the pod cannot be mounted; the first one ends the wait.
     CannotStart,
+    /// Neither the Sandbox nor a pod of it is there any more.
+    Gone,
 }
 
 /// What the schema of the Sandbox is made to lack.

@@ -81,7 +81,7 @@ fn the_good_scenario_is_good() {
 #[case::an_axis_left_out(
     "unsupported:",
     "variesWith: [kubernetes, runtime]\nunsupported:",
-    "line 12, at param.registry == secure && capabilities.imageVolume != works: `capabilities.imageVolume` can differ by `gates`, and `variesWith` says that the result does not (list it under `variesWith`, or leave that out: then the result may depend on everything)"
+    "line 12, at 'param.registry == secure && capabilities.imageVolume != works': `capabilities.imageVolume` can differ by `gates`, and `variesWith` says that the result does not (list it under `variesWith`, or leave that out: then the result may depend on everything)"
 )]
 #[case::an_axis_twice(
     "unsupported:",
@@ -112,7 +112,7 @@ fn the_good_scenario_is_good() {
 #[case::unknown_value(
     "until: running",
     "until: runs",
-    "line 22, at runs: unknown value `runs` (known here: running, pull-refused, failed, cannot-start)"
+    "line 22, at runs: unknown value `runs` (known here: running, pull-refused, failed, cannot-start, gone)"
 )]
 #[case::missing_field(
     "{sandbox: first, until: running",

@@ -15,6 +15,7 @@ const FAULTS: &[&str] = &[
     "refuse-sideload-override",
     "assume-api-version",
     "keep-api-version",
+    "mount-elsewhere",
     "writable-mount",
     "sideload-always-init",
     "accept-silent-drop",
@@ -30,6 +31,7 @@ const FAULTS: &[&str] = &[
     "ignore-gateway-id",
     "forget-deletions",
     "withhold-platform-events",
+    "withhold-events-of-workspaces",
     "ignore-stop",
     "delete-to-stop",
     "adopt-namespaces",
@@ -74,6 +76,8 @@ const FAULTS: &[&str] = &[
     "secrets-by-any-name",
     "inherit-own-pull-secrets",
     "image-volumes-too-early",
+    "serve-another-version",
+    "convert-nothing",
 ];
 
 pub(super) fn shipped() -> Suite {

@@ -20,13 +20,13 @@ use crate::{
 /// Runs a selftest.
 pub(crate) async fn selftest(global: &GlobalArguments, command: SelftestCommand) -> Result<ExitCode, Failure> {
     match command {
-        SelftestCommand::Mutations { faults, claimed, quick, json } => {
+        SelftestCommand::Mutations { faults, cell, claimed, quick, json } => {
             let breadth = match (quick, claimed) {
                 (true, _) => Breadth::One,
                 (false, true) => Breadth::Claimed,
                 (false, false) => Breadth::Everything,
             };
-            mutations::mutations(global, faults, breadth, json).await
+            mutations::mutations(global, faults, cell, breadth, json).await
         }
         SelftestCommand::Kills { provider, quick, json } => kills::kills(global, provider, quick, json).await,
         SelftestCommand::Soak(arguments) => soak::soak(global, &arguments).await,

@@ -10,7 +10,6 @@ use sandproof_protocol::faults::FAULTS;
 use sandproof_reports::{CaseResult, ExitCode, Verdict};
 use sandproof_scenarios::{Expectations, ScenarioInstance, judge_beforehand};
 use serde::Serialize;
-use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::settings_of;
@@ -22,9 +21,9 @@ use crate::{
     interrupt::with_events,
     paths::Paths,
     plan::{self, Plan},
-    runner::{cell, faulty::with_faults, one_cell::with_cell, result::Bench, run::RunSettings},
+    runner::{cell, faulty::with_faults, install, one_cell::with_cell, result::Bench, run::RunSettings},
     sinks,
-    subject::choice::Choice,
+    subject::{choice::Choice, faulty::FaultyParts},
     terminal,
 };
 
@@ -60,10 +59,28 @@ struct Mutation {
     cause: Option<String>,
 }
 
+/// A fault that the cell cannot show.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct NotShown {
+    fault: &'static str,
+    /// The scenarios that claim it: none of them makes sense on this cluster, or nothing of it can have the fault.
+    skipped: Vec<String>,
+}
+
+/// What became of all faults.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Outcome {
+    mutations: Vec<Mutation>,
+    not_shown: Vec<NotShown>,
+}
+
 /// Runs every fault, or those that are named.
 pub(super) async fn mutations(
     global: &GlobalArguments,
     faults: Vec<String>,
+    cell: Option<String>,
     breadth: Breadth,
     json: bool,
 ) -> Result<ExitCode, Failure> {
@@ -72,7 +89,7 @@ pub(super) async fn mutations(
     }
     let paths = Paths::find()?;
     let suite = suite::load(&paths, None)?;
-    let selection = SelectionArguments { profile: Profile::Smoke, ..SelectionArguments::default() };
+    let selection = SelectionArguments { profile: Profile::Smoke, cell, ..SelectionArguments::default() };
     let mut plan = Plan::make(&selection, &plan::load_pins(&paths)?, &suite)?;
     let smoke = |scenario: &ScenarioInstance| scenario.tags.iter().any(|tag| tag == "smoke");
     plan.scenarios =
@@ -82,20 +99,21 @@ pub(super) async fn mutations(
     let subject = Choice::make(&paths, &arguments)?;
     let expectations = suite::expectations(&paths, &suite, None)?;
     let settings = settings_of(global, paths, "mutations", subject)?;
-    let (mutations, interrupted) =
+    let (outcome, interrupted) =
         with_events(sinks::of_a_run(&settings.out, global.verbose)?, async |events, cancelled| {
-            let mutations = all(&settings, &plan, expectations, (&faults, breadth), events, cancelled).await?;
-            Ok((mutations, cancelled.is_cancelled()))
+            let outcome = all(&settings, &plan, expectations, (&faults, breadth), events, cancelled).await?;
+            Ok((outcome, cancelled.is_cancelled()))
         })
         .await?;
     if interrupted {
         return Ok(ExitCode::INTERRUPTED);
     }
+    let Outcome { mutations, not_shown } = &outcome;
     if json {
-        terminal::json(&json!({ "mutations": mutations }))?;
+        terminal::json(&outcome)?;
     } else {
         let mut rows = table(["FAULT", "CAUGHT", "BY", "CLAIMED BY", "CAUSE"]);
-        for mutation in &mutations {
+        for mutation in mutations {
             rows.add_row([
                 mutation.fault.to_owned(),
                 if mutation.caught { "yes" } else { "no" }.to_owned(),
@@ -106,8 +124,18 @@ pub(super) async fn mutations(
         }
         let caught = mutations.iter().filter(|mutation| mutation.caught).count();
         terminal::result(&format!("{rows}\n\n{caught} of {} faults caught", mutations.len()));
+        for fault in not_shown {
+            let skipped = fault.skipped.join(", ");
+            terminal::result(&format!(
+                "{}: not shown on this cell: it cannot have it, or {skipped} makes no sense there",
+                fault.fault
+            ));
+        }
     }
     let all_caught = mutations.iter().all(|mutation| mutation.caught);
+    if mutations.is_empty() {
+        return Ok(ExitCode::NOTHING_RAN);
+    }
     Ok(if all_caught { ExitCode::CONFORMANT } else { ExitCode::NONCONFORMANT })
 }
 
@@ -118,7 +146,7 @@ async fn all(
     (wanted, breadth): (&[String], Breadth),
     events: &Events,
     cancelled: &CancellationToken,
-) -> Result<Vec<Mutation>, Failure> {
+) -> Result<Outcome, Failure> {
     let planned = &plan.cells[0];
     let faults = FAULTS.iter().filter(|fault| wanted.is_empty() || wanted.iter().any(|name| name == fault.name));
     events.emit(Event::RunStarted {
@@ -130,29 +158,48 @@ async fn all(
     });
     let name = format!("mutations-{}", settings.short_id());
     with_cell(settings, planned, &name, expectations, (events, cancelled), async |context, equipped| {
-        let mut mutations = Vec::new();
+        let mut outcome = Outcome::default();
         for (index, fault) in FAULTS.iter().enumerate() {
             if (!wanted.is_empty() && !wanted.iter().any(|name| name == fault.name)) || cancelled.is_cancelled() {
                 continue;
             }
             events.emit(Event::CellNote { cell: planned.id.clone(), text: format!("fault {}", fault.name) });
+            let bench = &equipped.bench;
+            let judged_here =
+                |scenario: &ScenarioInstance| judge_beforehand(scenario, &bench.facts, &bench.expectations).is_none();
             let faults = vec![fault.name.to_owned()];
+            let defects = FaultyParts::of(&faults).agent_sandbox;
+            let client = equipped.bench.stage.client.clone();
+            let shows = plan.scenarios.iter().any(|scenario| claims(scenario, fault.name) && judged_here(scenario));
+            if !shows || !install::can_have(&client, &defects).await? {
+                outcome.not_shown.push(NotShown { fault: fault.name, skipped: claiming(plan, fault.name) });
+                continue;
+            }
             let scratch = context.scratch.join(fault.name);
             let stage = with_faults(&equipped.bench.stage, faults, &settings.paths, &scratch).await?;
             let bench = equipped.bench.on(stage, settings.out.join(fault.name));
             let offset = index * POSITIONS_PER_FAULT;
-            let judged_here =
-                |scenario: &ScenarioInstance| judge_beforehand(scenario, &bench.facts, &bench.expectations).is_none();
             let scenarios = scenarios_for(plan, fault.name, breadth, judged_here);
+            let spoilt = install::spoil(&client, &defects).await?;
             let mut results = cell::perform(&bench, &scenarios, context.jobs, offset).await;
             again(&bench, &scenarios, &mut results, offset, events).await;
+            if let Some(spoilt) = spoilt {
+                spoilt.mend(&client).await?;
+            }
             let mut mutation = judged(fault.name, &scenarios, &results);
             mutation.leave_out(plan);
-            mutations.push(mutation);
+            outcome.mutations.push(mutation);
         }
-        Ok(mutations)
+        Ok(outcome)
     })
     .await
+}
+
+/// The scenarios that claim a fault.
+fn claiming(plan: &Plan, fault: &str) -> Vec<String> {
+    let ids: BTreeSet<&String> =
+        plan.scenarios.iter().filter(|scenario| claims(scenario, fault)).map(|scenario| &scenario.id).collect();
+    ids.into_iter().cloned().collect()
 }
 
 fn claims(scenario: &ScenarioInstance, fault: &str) -> bool {
@@ -182,9 +229,8 @@ fn scenarios_for(
 impl Mutation {
     /// Notes the scenarios that claim the fault and were not among those that ran.
     fn leave_out(&mut self, plan: &Plan) {
-        let claiming = plan.scenarios.iter().filter(|scenario| claims(scenario, self.fault));
-        let ids: BTreeSet<&String> = claiming.map(|scenario| &scenario.id).collect();
-        self.left_out = ids.into_iter().filter(|id| !self.claimed.contains(id)).cloned().collect();
+        self.left_out = claiming(plan, self.fault);
+        self.left_out.retain(|id| !self.claimed.contains(id));
     }
 }
 

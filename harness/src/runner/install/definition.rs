@@ -22,7 +22,7 @@ const SANDBOX_CRD: &str = "sandboxes.agents.x-k8s.io";
 const GROUP: &str = "agents.x-k8s.io";
 
 /// API versions, the newest first.
-const NEWEST_FIRST: [&str; 2] = ["v1beta1", "v1alpha1"];
+pub(super) const NEWEST_FIRST: [&str; 2] = ["v1beta1", "v1alpha1"];
 
 /// The annotation that the guide of the releases puts on what it has stored anew.
 const MIGRATED: &str = "agents.x-k8s.io/storage-migrated-at";
@@ -140,6 +140,12 @@ impl Definition {
         }
     }
 
+    /// What it says, as it would be written.
+    pub(super) fn spec(&self) -> Result<Value, Failure> {
+        serde_json::to_value(&self.0.spec)
+            .map_err(|error| Failure::environment(format!("write the CRD {SANDBOX_CRD}"), error))
+    }
+
     fn versions(&self, which: impl Fn(&CustomResourceDefinitionVersion) -> bool) -> Vec<String> {
         let mut names: Vec<String> =
             self.0.spec.versions.iter().filter(|version| which(version)).map(|version| version.name.clone()).collect();
@@ -159,6 +165,26 @@ pub(crate) async fn serve(client: &Client, versions: &[&str]) -> Result<Definiti
             version.served = wanted(&version.name);
         }
         match definitions(client).replace(SANDBOX_CRD, &PostParams::default(), &definition).await {
+            Ok(definition) => return gone_by(client, Definition(definition)).await,
+            Err(error) if is_conflict(&error) => {}
+            Err(error) => return Err(Failure::environment(tried, error)),
+        }
+    }
+    Err(Failure::environment(tried, "somebody else wrote the CRD each time"))
+}
+
+/// Changes the definition, and waits until the API server goes by it. The change may refuse, with the reason.
+pub(super) async fn replaced(
+    client: &Client,
+    change: impl Fn(&mut Value) -> Result<(), &'static str>,
+) -> Result<Definition, Failure> {
+    let tried = "change the definition of the Sandbox";
+    for _ in 0..WRITES {
+        let current = Definition::read(client).await?.0;
+        let mut changed = serde_json::to_value(&current).map_err(|error| Failure::environment(tried, error))?;
+        change(&mut changed).map_err(|why| Failure::environment(tried, why))?;
+        let changed = serde_json::from_value(changed).map_err(|error| Failure::environment(tried, error))?;
+        match definitions(client).replace(SANDBOX_CRD, &PostParams::default(), &changed).await {
             Ok(definition) => return gone_by(client, Definition(definition)).await,
             Err(error) if is_conflict(&error) => {}
             Err(error) => return Err(Failure::environment(tried, error)),

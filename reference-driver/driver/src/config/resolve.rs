@@ -119,6 +119,7 @@ impl Settings {
             group_id: self.sandbox_gid.unwrap_or(otherwise.group_id),
             user_is_told: self.sandbox_uid.is_some(),
             group_is_told: self.sandbox_gid.is_some(),
+            namespace_annotations: otherwise.namespace_annotations,
             runtime_class_name: told(self.default_runtime_class_name.as_ref()),
             termination_grace_seconds: self.termination_grace_seconds.unwrap_or(otherwise.termination_grace_seconds),
             pod: self.pod()?,

@@ -1,5 +1,7 @@
 //! What every sandbox's pod is built from, unless its request says otherwise.
 
+use std::collections::BTreeMap;
+
 use super::{PullPolicy, SideloadMethod};
 use crate::pod::settings::PodSettings;
 
@@ -47,6 +49,8 @@ pub struct SandboxDefaults {
     pub user_is_told: bool,
     /// Whether the group was told.
     pub group_is_told: bool,
+    /// What the namespace of a sandbox says of its users; its object has a copy. Never configured.
+    pub namespace_annotations: BTreeMap<String, String>,
     /// The runtime class of a sandbox that names none.
     pub runtime_class_name: Option<String>,
     /// How long a pod may take to end, in seconds.
@@ -72,6 +76,7 @@ impl Default for SandboxDefaults {
             group_id: DEFAULT_SANDBOX_ID,
             user_is_told: false,
             group_is_told: false,
+            namespace_annotations: BTreeMap::new(),
             runtime_class_name: None,
             termination_grace_seconds: DEFAULT_TERMINATION_GRACE_SECONDS,
             pod: PodSettings::default(),

@@ -87,6 +87,10 @@ impl Template<'_> {
     fn agent_container(&self, request: &SandboxRequest) -> Value {
         let mut command = vec![SUPERVISOR_PATH.to_owned()];
         let mut mounts = vec![supervisor_mount(!self.faults.mounts_writable())];
+        if self.faults.mounts_elsewhere() {
+            command[0] = SUPERVISOR_PATH.replace("/bin/", "/elsewhere/");
+            mounts[0]["mountPath"] = json!(SUPERVISOR_DIRECTORY.replace("/bin", "/elsewhere"));
+        }
         if self.is_sidecar() {
             command.push("--mode=process".to_owned());
             mounts.push(json!({ "name": sidecar::STATE_VOLUME, "mountPath": sidecar::STATE_DIRECTORY }));

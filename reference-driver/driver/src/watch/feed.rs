@@ -15,6 +15,7 @@ use tokio::sync::{Notify, broadcast, watch};
 
 use super::conditions::{OfPod, Running, Since, now, overlay};
 use super::{events, problems};
+use crate::config::WorkspaceMode;
 use crate::faults::Faults;
 use crate::placement::ObjectKey;
 use crate::sandbox::{self, Located};
@@ -40,6 +41,8 @@ pub(crate) struct Feed {
     version: watch::Sender<u64>,
     doubted: Notify,
     patience: Duration,
+    /// Nothing is told of what happens to pods.
+    silent: bool,
     faults: Faults,
 }
 
@@ -105,8 +108,15 @@ impl Feed {
             version: watch::Sender::new(0),
             doubted: Notify::new(),
             patience: LAG,
+            silent: faults.withholds_platform_events(),
             faults,
         }
+    }
+
+    /// The same for a driver in this mode; it makes a difference with a fault only.
+    pub(crate) fn in_mode(mut self, mode: &WorkspaceMode) -> Self {
+        self.silent |= self.faults.withholds_events_of_workspaces() && !matches!(mode, WorkspaceMode::Shared);
+        self
     }
 
     /// The state of every sandbox and its recent platform events, then each change; none if the state was not complete in time.
@@ -348,7 +358,7 @@ impl Feed {
     }
 
     fn tell_once(&self, tracked: &mut Tracked, key: String, event: impl FnOnce() -> v1::DriverPlatformEvent) {
-        if self.faults.withholds_platform_events() || tracked.history.iter().any(|told| told.key == key) {
+        if self.silent || tracked.history.iter().any(|told| told.key == key) {
             return;
         }
         let event = event();

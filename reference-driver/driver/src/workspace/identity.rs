@@ -1,5 +1,7 @@
 //! Which user and group the pods of a namespace run as, where OpenShift says so.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client};
 
@@ -12,12 +14,14 @@ const USERS: &str = "openshift.io/sa.scc.uid-range";
 const GROUPS: &str = "openshift.io/sa.scc.supplemental-groups";
 
 /// The first user and the first group of a namespace.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Identity {
     /// The user; never root.
     pub(crate) user: Option<u32>,
     /// The group; never root's.
     pub(crate) group: Option<u32>,
+    /// The annotations that say so, as they are in the namespace; its Sandboxes get a copy, as upstream has it.
+    pub(crate) annotations: BTreeMap<String, String>,
 }
 
 /// Reads the annotations of a namespace.
@@ -33,7 +37,12 @@ pub(super) async fn of_namespace(client: &Client, namespace: &str) -> Result<Ide
 
 fn identity(namespace: &Namespace) -> Identity {
     let annotation = |key: &str| namespace.metadata.annotations.as_ref()?.get(key).map(String::as_str);
-    Identity { user: annotation(USERS).and_then(first), group: annotation(GROUPS).and_then(first) }
+    let annotations = [USERS, GROUPS].into_iter().filter_map(|key| Some((key.to_owned(), annotation(key)?.to_owned())));
+    Identity {
+        user: annotation(USERS).and_then(first),
+        group: annotation(GROUPS).and_then(first),
+        annotations: annotations.collect(),
+    }
 }
 
 /// The first number of the first range.
