@@ -4,6 +4,10 @@
 //! the supervisor into `openshell-sandbox-faults`, those of the chart are edits of a copy of it, and those of Agent Sandbox are
 //! changes of what is installed.
 
+mod part;
+
+pub use part::{Defect, Edit, Part};
+
 /// One switchable defect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fault {
@@ -17,39 +21,6 @@ pub struct Fault {
     pub promise: &'static str,
     /// The scenarios that must turn red while it is on.
     pub caught_by: &'static [&'static str],
-}
-
-/// What has a fault: a part of the reference driver, or what it stands on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
-    /// The driver's program, which is told of it.
-    Driver,
-    /// The supervisor's program, which finds its faults in a file beside itself.
-    Supervisor,
-    /// The chart: a copy of it with these edits.
-    Chart(&'static [Edit]),
-    /// Agent Sandbox: what is installed of it has this defect.
-    AgentSandbox(Defect),
-}
-
-/// A defect of what is installed of Agent Sandbox.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Defect {
-    /// The definition of the Sandbox serves an API version that the release does not have, as a copy of the stored one.
-    ServesAnotherVersion,
-    /// Nothing converts between the API versions of the Sandbox.
-    ConvertsNothing,
-}
-
-/// An edit of a file of the chart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Edit {
-    /// The file, beneath the chart's directory.
-    pub file: &'static str,
-    /// A text that is in it exactly once.
-    pub find: &'static str,
-    /// What takes its place.
-    pub replace: &'static str,
 }
 
 /// Every fault, in the order they are listed to the user.
