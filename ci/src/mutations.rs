@@ -103,4 +103,13 @@ mod tests {
         let found = serde_json::from_str(&format!(r#"{{"mutations": [{mutation}]}}"#)).unwrap();
         assert_eq!(findings(&found, "f", &BTreeSet::from(["A-1", "A-2"])), expected);
     }
+
+    #[rstest]
+    #[case::all_skipped(r#"["A-1", "A-2"]"#, &[])]
+    #[case::one_left(r#"["A-1"]"#, &["A-2 claims it and could have shown it"])]
+    fn a_fault_that_the_cluster_cannot_show_is_none_that_was_missed(#[case] skipped: &str, #[case] expected: &[&str]) {
+        let text = format!(r#"{{"mutations": [], "notShown": [{{"fault": "f", "skipped": {skipped}}}]}}"#);
+        let found = serde_json::from_str(&text).unwrap();
+        assert_eq!(findings(&found, "f", &BTreeSet::from(["A-1", "A-2"])), expected);
+    }
 }

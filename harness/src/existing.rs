@@ -114,13 +114,18 @@ impl Target {
 
     /// What a run would create, and what it cannot do.
     fn intentions(&self, run: &str, scenarios: usize, writes: &Writes) -> String {
-        let Survey { context, kubernetes, nodes, agent_sandbox, rights } = &self.survey;
+        let Survey { context, kubernetes, nodes, agent_sandbox, rights, .. } = &self.survey;
         let prefix = existing::prefix(run);
         let runtime =
             self.survey.runtime().map_or_else(|| "unknown".to_owned(), |(name, version)| format!("{name} {version}"));
+        let known = match nodes.len() {
+            0 => "nodes unknown".to_owned(),
+            1 => "1 node".to_owned(),
+            many => format!("{many} nodes"),
+        };
         let mut lines = vec![
             format!("The cluster of context {} at {}:", context.name, context.server),
-            format!("  Kubernetes {kubernetes}, {} nodes, runtime {runtime}", nodes.len()),
+            format!("  Kubernetes {kubernetes}, {known}, runtime {runtime}"),
             "This run creates in it, and removes afterwards:".to_owned(),
         ];
         let namespaces = scenarios + 1;
@@ -218,6 +223,7 @@ contexts: [{name: kubernetes-admin@staging, context: {cluster: c, user: u}}]
             context: Context::read(Some(&file), None).unwrap(),
             kubernetes: "1.36.4".to_owned(),
             nodes: nodes.collect(),
+            hosts: Vec::new(),
             agent_sandbox,
             rights: Rights::default(),
         };
@@ -229,7 +235,7 @@ contexts: [{name: kubernetes-admin@staging, context: {cluster: c, user: u}}]
         let found = target(AgentSandboxFound::Absent, &[("containerd", "2.3.5")]);
         insta::assert_snapshot!(found.intentions("20260101-000000-1a2b", 20, &Writes::Releases), @r"
         The cluster of context kubernetes-admin@staging at https://192.0.2.1:6443:
-          Kubernetes 1.36.4, 1 nodes, runtime containerd 2.3.5
+          Kubernetes 1.36.4, 1 node, runtime containerd 2.3.5
         This run creates in it, and removes afterwards:
           21 namespaces sandproof-1a2b-*, each with pods, secrets and a Helm release
           cluster roles and bindings sandproof-1a2b-*, with which the driver lists nodes

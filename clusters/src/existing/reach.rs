@@ -36,9 +36,10 @@ pub(super) fn places(survey: &Survey, wanted: Option<IpAddr>) -> Result<Vec<Regi
 
 /// The addresses of this host from which it reaches the nodes, the one for most of them first.
 fn sources(survey: &Survey) -> Vec<IpAddr> {
-    let nodes = survey.nodes.iter().filter_map(|node| node.address);
-    // Where nodes cannot be listed, the API server is the best guess.
-    let server = survey.nodes.is_empty().then(|| host(&survey.context.server)).flatten();
+    let nodes = survey.nodes.iter().filter_map(|node| node.address).chain(survey.hosts.iter().copied());
+    // Where nothing is known of the nodes, the API server is the best guess.
+    let unknown = survey.nodes.is_empty() && survey.hosts.is_empty();
+    let server = unknown.then(|| host(&survey.context.server)).flatten();
     let mut counted: BTreeMap<IpAddr, usize> = BTreeMap::new();
     for source in nodes.chain(server).filter_map(source_towards).filter(|source| !source.is_loopback()) {
         *counted.entry(source).or_default() += 1;

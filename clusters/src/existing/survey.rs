@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 use k8s_openapi::api::{
     apps::v1::Deployment,
-    core::v1::{Namespace, Node},
+    core::v1::{Namespace, Node, Pod},
 };
 use kube::{
     Api, Client, ResourceExt,
@@ -35,6 +35,8 @@ pub struct Survey {
     pub kubernetes: String,
     /// Its nodes; none where the account may not list them.
     pub nodes: Vec<NodeFound>,
+    /// Where the nodes are, as their pods say, if the account may not list the nodes themselves.
+    pub hosts: Vec<IpAddr>,
     /// What there is of Agent Sandbox.
     pub agent_sandbox: AgentSandboxFound,
     /// What the account may not do.
@@ -158,17 +160,25 @@ async fn look(context: Context, client: Client) -> Result<Survey, ExistingError>
     };
     let version = client.apiserver_version().await.map_err(failed("ask for the version"))?;
     let rights = Rights::review(&client, &context.name).await?;
-    let nodes = if rights.lacking(Purpose::Nodes).is_some() {
-        Vec::new()
+    let (nodes, hosts) = if rights.lacking(Purpose::Nodes).is_some() {
+        // Whoever may not read the pods either is refused for that, with the right by name.
+        let pods = Api::<Pod>::all(client.clone()).list(&ListParams::default()).await;
+        (Vec::new(), pods.map(|pods| hosts(&pods.items)).unwrap_or_default())
     } else {
         let listed = Api::<Node>::all(client.clone()).list(&ListParams::default()).await;
-        listed.map_err(failed("list the nodes"))?.items.iter().map(NodeFound::of).collect()
+        (listed.map_err(failed("list the nodes"))?.items.iter().map(NodeFound::of).collect(), Vec::new())
     };
     let groups = client.list_api_groups().await.map_err(failed("list the API groups"))?;
     let served = groups.groups.iter().any(|group| group.name == SANDBOX_GROUP);
     let agent_sandbox = if served { agent_sandbox(&client, &context).await? } else { AgentSandboxFound::Absent };
     let kubernetes = version.git_version.trim_start_matches('v').to_owned();
-    Ok(Survey { context, kubernetes, nodes, agent_sandbox, rights })
+    Ok(Survey { context, kubernetes, nodes, hosts, agent_sandbox, rights })
+}
+
+/// The addresses of the nodes that these pods are on, each once.
+fn hosts(pods: &[Pod]) -> Vec<IpAddr> {
+    let addresses = pods.iter().filter_map(|pod| pod.status.as_ref()?.host_ip.as_ref()?.parse().ok());
+    addresses.collect::<BTreeSet<IpAddr>>().into_iter().collect()
 }
 
 /// What there is of Agent Sandbox where its API is served. Another run's would go away under this one's feet.
@@ -256,6 +266,14 @@ mod tests {
     #[case("example.com/controller:v0.5.6@sha256:00", Some("0.5.6"))]
     fn a_release_is_read_from_a_tag(#[case] image: &str, #[case] expected: Option<&str>) {
         assert_eq!(release(image).as_deref(), expected);
+    }
+
+    #[test]
+    fn pods_say_where_their_nodes_are() {
+        let pod = |status: Value| serde_json::from_value::<Pod>(json!({ "status": status })).unwrap();
+        let host = |address: &str| pod(json!({ "hostIP": address }));
+        let pods = [host("192.0.2.7"), pod(json!({})), host("192.0.2.3"), host("192.0.2.7"), host("nowhere")];
+        assert_eq!(hosts(&pods), ["192.0.2.3", "192.0.2.7"].map(|address| address.parse::<IpAddr>().unwrap()));
     }
 
     fn node(name: &str, spec: &Value, ready: &str) -> NodeFound {
