@@ -138,7 +138,7 @@ impl Goal {
     }
 }
 
-/// `PodScheduled=False Unschedulable: 0/1 node are available`
+/// `PodScheduled=False Unschedulable: 0/1 nodes are available`
 fn condition_line(condition: &Value) -> String {
     let text = |field: &str| condition[field].as_str().unwrap_or_default();
     format!("{}={} {}: {}", text("type"), text("status"), text("reason"), text("message"))
