@@ -150,16 +150,17 @@ fn requirements(scenario: &Scenario) -> Vec<String> {
 
 /// What its result can depend on, where that is not everything.
 fn varies_with(axes: &[Axis]) -> Option<String> {
+    if Axis::ALL.iter().all(|axis| axes.contains(axis)) {
+        return None;
+    }
+    if axes.is_empty() {
+        return Some(
+            "Its result depends on none of the matrix's axes: the profile `full` runs it in one cell.".to_owned(),
+        );
+    }
     let names: Vec<String> = axes.iter().map(|axis| code(axis.name())).collect();
-    let (all, none) = (Axis::ALL.iter().all(|axis| axes.contains(axis)), axes.is_empty());
-    (!all).then(|| {
-        if none {
-            "Its result depends on none of the matrix's axes: the profile `full` runs it in one cell.".to_owned()
-        } else {
-            let names = names.join(", ");
-            format!("Its result can depend on {names}: the profile `full` runs it in one cell of each combination.")
-        }
-    })
+    let names = names.join(", ");
+    Some(format!("Its result can depend on {names}: the profile `full` runs it in one cell of each combination."))
 }
 
 /// The longest limit of each kind of operation, with how many of them the instance with the most has.

@@ -260,8 +260,8 @@ fn wait(step: &AwaitStep) -> String {
         (None, AwaitUntil::PullRefused) => format!("a pull for {sandbox} is refused"),
         (_, AwaitUntil::Failed) => format!("the pod of {sandbox} has failed"),
         (Some(container), AwaitUntil::CannotStart) => format!("the container {container} of {sandbox} cannot start"),
-        (_, AwaitUntil::Gone) => format!("neither {sandbox} nor its pod is there any more"),
         (None, AwaitUntil::CannotStart) => format!("a container or a volume of {sandbox} cannot start"),
+        (_, AwaitUntil::Gone) => format!("neither {sandbox} nor its pod is there any more"),
     };
     format!("wait until {what}, at most {}", step.within.words())
 }

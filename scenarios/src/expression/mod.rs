@@ -58,9 +58,7 @@ impl Expression {
 
     /// Whether it reads a field. A bare ID reads `id`.
     pub fn reads(&self, field: &str) -> bool {
-        let mut fields = Vec::new();
-        self.root.collect_fields(&mut fields);
-        fields.iter().any(|(read, _)| *read == field) || (field == "id" && self.root.names_an_id())
+        self.fields().contains(&field) || (field == "id" && self.root.names_an_id())
     }
 
     /// The fields that it reads, in its order.
@@ -72,9 +70,7 @@ impl Expression {
 
     /// Whether it reads any field below `parent`, for example `subject.name` below `subject`.
     pub(crate) fn reads_below(&self, parent: &str) -> bool {
-        let mut fields = Vec::new();
-        self.root.collect_fields(&mut fields);
-        fields.iter().any(|(read, _)| read.strip_prefix(parent).is_some_and(|rest| rest.starts_with('.')))
+        self.fields().iter().any(|read| read.strip_prefix(parent).is_some_and(|rest| rest.starts_with('.')))
     }
 
     /// Whether it can hold where these fields are known and nothing is known of all others.

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use regex::Regex;
 
+use super::axes;
 use crate::expectations::when_expression;
-use crate::language::{Check, Matcher, Parameters, ScenarioInstance, Step};
+use crate::language::{Axis, Check, Matcher, Parameters, ScenarioInstance, Step};
 use crate::nearest::{did_you_mean, or_list};
 use crate::path::{Path, Segment};
 use crate::source::{Document, Step as At};
@@ -18,7 +19,8 @@ pub(super) fn expect(
     document: &Document,
     errors: &mut Vec<SuiteError>,
 ) {
-    let mut lint = Checks { observed, document, parameters: &instance.parameters, errors };
+    let mut lint =
+        Checks { observed, document, parameters: &instance.parameters, varies_with: &instance.varies_with, errors };
     if let Some(applies) = &instance.applies {
         lint.when(&applies.when, &["applies".into(), "when".into()]);
         if applies.reason.trim().is_empty() {
@@ -42,6 +44,7 @@ struct Checks<'a, 'e> {
     observed: &'a BTreeMap<&'a str, &'a Step>,
     document: &'a Document,
     parameters: &'a Parameters,
+    varies_with: &'a [Axis],
     errors: &'e mut Vec<SuiteError>,
 }
 
@@ -67,8 +70,13 @@ impl Checks<'_, '_> {
     }
 
     fn when(&mut self, text: &str, at: &[At]) {
-        if let Err(error) = when_expression(text, Some(self.parameters)) {
-            self.errors.push(self.document.expression_error(&error, at));
+        match when_expression(text, Some(self.parameters)) {
+            Err(error) => self.errors.push(self.document.expression_error(&error, at)),
+            Ok(expression) => {
+                if let Some((message, help)) = axes::left_out(&expression, self.varies_with) {
+                    self.errors.push(self.document.error(message, at).with_help(help));
+                }
+            }
         }
     }
 

@@ -1,29 +1,28 @@
 //! An installation of Agent Sandbox with a defect, so that the scenarios about it can be shown to notice.
 
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceConversion, CustomResourceDefinition, CustomResourceDefinitionSpec,
+};
 use kube::Client;
 use sandproof_protocol::faults::Defect;
-use serde_json::{Value, json};
 
-use super::definition::{Definition, NEWEST_FIRST, replaced};
+use super::definition::{Definition, NEWEST_FIRST, changed};
 use crate::failure::Failure;
 
-/// The definition as it was before it got its defects.
+/// What is tried, in the words of a failure.
+const TRIED: &str = "change the definition of the Sandbox";
+
+/// What the definition said before it got its defects.
 #[derive(Debug)]
-pub(crate) struct Spoilt(Definition);
+pub(crate) struct Spoilt(CustomResourceDefinitionSpec);
 
 /// Gives the installed definition these defects, and waits until the API server goes by them; none if there are none.
 pub(crate) async fn spoil(client: &Client, defects: &[Defect]) -> Result<Option<Spoilt>, Failure> {
     if defects.is_empty() {
         return Ok(None);
     }
-    let before = Definition::read(client).await?;
-    replaced(client, |definition| {
-        for defect in defects {
-            spoilt(definition, *defect)?;
-        }
-        Ok(())
-    })
-    .await?;
+    let before = Definition::read(client).await?.0.spec;
+    changed(client, TRIED, |definition| defects.iter().try_for_each(|defect| spoilt(definition, *defect))).await?;
     Ok(Some(Spoilt(before)))
 }
 
@@ -32,16 +31,15 @@ pub(crate) async fn can_have(client: &Client, defects: &[Defect]) -> Result<bool
     if defects.is_empty() {
         return Ok(true);
     }
-    let mut definition = json!({ "spec": Definition::read(client).await?.spec()? });
+    let mut definition = Definition::read(client).await?.0;
     Ok(defects.iter().all(|defect| spoilt(&mut definition, *defect).is_ok()))
 }
 
 impl Spoilt {
     /// Puts the definition back.
     pub(crate) async fn mend(self, client: &Client) -> Result<(), Failure> {
-        let before = self.0.spec()?;
-        replaced(client, |definition| {
-            definition["spec"] = before.clone();
+        changed(client, TRIED, |definition| {
+            definition.spec = self.0.clone();
             Ok(())
         })
         .await
@@ -50,24 +48,22 @@ impl Spoilt {
 }
 
 /// The definition with the defect, or why it cannot have it.
-fn spoilt(definition: &mut Value, defect: Defect) -> Result<(), &'static str> {
+fn spoilt(definition: &mut CustomResourceDefinition, defect: Defect) -> Result<(), &'static str> {
     match defect {
         Defect::ServesAnotherVersion => {
-            let versions = definition["spec"]["versions"].as_array_mut().ok_or("it has no versions")?;
-            let name = |version: &Value| version["name"].as_str().unwrap_or_default().to_owned();
-            let known: Vec<String> = versions.iter().map(name).collect();
-            let another = NEWEST_FIRST.iter().rfind(|version| known.iter().all(|known| known != **version));
-            let another = another.ok_or("it serves every version that there is")?;
-            let mut copy =
-                versions.iter().find(|version| version["storage"] == true).cloned().ok_or("it stores none")?;
-            (copy["name"], copy["storage"], copy["served"]) = (json!(another), json!(false), json!(true));
+            let versions = &mut definition.spec.versions;
+            let is_new = |name: &&&str| versions.iter().all(|version| version.name != **name);
+            let another = NEWEST_FIRST.iter().rfind(is_new).ok_or("it serves every version that there is")?;
+            let mut copy = versions.iter().find(|version| version.storage).cloned().ok_or("it stores none")?;
+            (copy.name, copy.storage, copy.served) = ((*another).to_owned(), false, true);
             versions.push(copy);
         }
         Defect::ConvertsNothing => {
-            if definition["spec"]["conversion"]["strategy"] != "Webhook" {
+            let conversion = &mut definition.spec.conversion;
+            if conversion.as_ref().is_none_or(|conversion| conversion.strategy != "Webhook") {
                 return Err("it has no converter");
             }
-            definition["spec"]["conversion"] = json!({ "strategy": "None" });
+            *conversion = Some(CustomResourceConversion { strategy: "None".to_owned(), webhook: None });
         }
     }
     Ok(())
@@ -76,17 +72,25 @@ fn spoilt(definition: &mut Value, defect: Defect) -> Result<(), &'static str> {
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
+    use serde_json::{Value, json};
 
     use super::*;
 
-    fn definition(versions: &[&str], strategy: &str) -> Value {
+    fn definition(versions: &[&str], strategy: &str) -> CustomResourceDefinition {
         let last = versions.len() - 1;
         let versions: Vec<Value> = versions
             .iter()
             .enumerate()
             .map(|(position, name)| json!({ "name": name, "served": true, "storage": position == last }))
             .collect();
-        json!({ "spec": { "versions": versions, "conversion": { "strategy": strategy } } })
+        let names = json!({ "kind": "Sandbox", "plural": "sandboxes" });
+        serde_json::from_value(json!({
+            "spec": {
+                "group": "agents.x-k8s.io", "names": names, "scope": "Namespaced", "versions": versions,
+                "conversion": { "strategy": strategy },
+            },
+        }))
+        .unwrap()
     }
 
     #[rstest]
@@ -98,8 +102,8 @@ mod tests {
         let outcome = spoilt(&mut changed, Defect::ServesAnotherVersion);
         assert_eq!(outcome, added.map(drop));
         if let Ok(added) = added {
-            let all = changed["spec"]["versions"].as_array().unwrap();
-            assert_eq!(all[all.len() - 1], json!({ "name": added, "served": true, "storage": false }));
+            let all = &changed.spec.versions;
+            assert_eq!(json!(all[all.len() - 1]), json!({ "name": added, "served": true, "storage": false }));
         }
     }
 
@@ -109,6 +113,6 @@ mod tests {
     fn nothing_converts(#[case] strategy: &str, #[case] expected: Result<(), &'static str>) {
         let mut changed = definition(&["v1alpha1", "v1beta1"], strategy);
         assert_eq!(spoilt(&mut changed, Defect::ConvertsNothing), expected);
-        assert_eq!(changed["spec"]["conversion"]["strategy"], "None");
+        assert_eq!(changed.spec.conversion.unwrap().strategy, "None");
     }
 }

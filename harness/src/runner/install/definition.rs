@@ -38,7 +38,7 @@ const WRITES: usize = 5;
 
 /// The definition of the Sandbox, as a manifest or a cluster has it.
 #[derive(Debug, Clone)]
-pub(crate) struct Definition(CustomResourceDefinition);
+pub(crate) struct Definition(pub(super) CustomResourceDefinition);
 
 impl Definition {
     /// The definition in a manifest.
@@ -140,12 +140,6 @@ impl Definition {
         }
     }
 
-    /// What it says, as it would be written.
-    pub(super) fn spec(&self) -> Result<Value, Failure> {
-        serde_json::to_value(&self.0.spec)
-            .map_err(|error| Failure::environment(format!("write the CRD {SANDBOX_CRD}"), error))
-    }
-
     fn versions(&self, which: impl Fn(&CustomResourceDefinitionVersion) -> bool) -> Vec<String> {
         let mut names: Vec<String> =
             self.0.spec.versions.iter().filter(|version| which(version)).map(|version| version.name.clone()).collect();
@@ -157,34 +151,26 @@ impl Definition {
 /// Makes the API server serve these versions and no others, and waits until it does; a version that the definition does
 /// not have is left out.
 pub(crate) async fn serve(client: &Client, versions: &[&str]) -> Result<Definition, Failure> {
-    let tried = "change the served versions of the Sandbox";
-    let wanted = |name: &str| versions.contains(&name);
-    for _ in 0..WRITES {
-        let mut definition = Definition::read(client).await?.0;
+    changed(client, "change the served versions of the Sandbox", |definition| {
         for version in &mut definition.spec.versions {
-            version.served = wanted(&version.name);
+            version.served = versions.contains(&version.name.as_str());
         }
-        match definitions(client).replace(SANDBOX_CRD, &PostParams::default(), &definition).await {
-            Ok(definition) => return gone_by(client, Definition(definition)).await,
-            Err(error) if is_conflict(&error) => {}
-            Err(error) => return Err(Failure::environment(tried, error)),
-        }
-    }
-    Err(Failure::environment(tried, "somebody else wrote the CRD each time"))
+        Ok(())
+    })
+    .await
 }
 
-/// Changes the definition, and waits until the API server goes by it. The change may refuse, with the reason.
-pub(super) async fn replaced(
+/// Changes the definition, as often as somebody else writes it in the meantime, and waits until the API server goes by it.
+/// The change may refuse, with the reason.
+pub(super) async fn changed(
     client: &Client,
-    change: impl Fn(&mut Value) -> Result<(), &'static str>,
+    tried: &str,
+    change: impl Fn(&mut CustomResourceDefinition) -> Result<(), &'static str>,
 ) -> Result<Definition, Failure> {
-    let tried = "change the definition of the Sandbox";
     for _ in 0..WRITES {
-        let current = Definition::read(client).await?.0;
-        let mut changed = serde_json::to_value(&current).map_err(|error| Failure::environment(tried, error))?;
-        change(&mut changed).map_err(|why| Failure::environment(tried, why))?;
-        let changed = serde_json::from_value(changed).map_err(|error| Failure::environment(tried, error))?;
-        match definitions(client).replace(SANDBOX_CRD, &PostParams::default(), &changed).await {
+        let mut definition = Definition::read(client).await?.0;
+        change(&mut definition).map_err(|why| Failure::environment(tried, why))?;
+        match definitions(client).replace(SANDBOX_CRD, &PostParams::default(), &definition).await {
             Ok(definition) => return gone_by(client, Definition(definition)).await,
             Err(error) if is_conflict(&error) => {}
             Err(error) => return Err(Failure::environment(tried, error)),
@@ -236,19 +222,16 @@ pub(super) async fn can_store(client: &Client, next: &Definition) -> Result<bool
 
 /// Puts a manifest in the place of the definition. An apply would keep what the controller has added to it.
 pub(super) async fn replace(client: &Client, manifest: &Value) -> Result<(), Failure> {
-    let tried = format!("replace the CRD {SANDBOX_CRD}");
-    let mut next = Definition::of_manifest(manifest)?.0;
-    for _ in 0..WRITES {
-        let current = Definition::read(client).await?.0;
-        keep_ca_bundle(&current, &mut next);
-        next.metadata.resource_version = current.metadata.resource_version;
-        match definitions(client).replace(SANDBOX_CRD, &PostParams::default(), &next).await {
-            Ok(definition) => return gone_by(client, Definition(definition)).await.map(drop),
-            Err(error) if is_conflict(&error) => {}
-            Err(error) => return Err(Failure::environment(tried, error)),
-        }
-    }
-    Err(Failure::environment(tried, "somebody else wrote it each time"))
+    let next = Definition::of_manifest(manifest)?.0;
+    changed(client, &format!("replace the CRD {SANDBOX_CRD}"), |current| {
+        let mut next = next.clone();
+        keep_ca_bundle(current, &mut next);
+        next.metadata.resource_version = current.metadata.resource_version.take();
+        *current = next;
+        Ok(())
+    })
+    .await
+    .map(drop)
 }
 
 /// Removes the definition and every Sandbox with it.
