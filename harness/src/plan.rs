@@ -82,7 +82,7 @@ impl Plan {
         let scenarios = select_scenarios(selection, suite)?;
         // Whoever names scenarios wants them in every cell that is chosen.
         let spreads = selection.profile == Profile::Full && selection.scenario.is_none();
-        let spread = spreads.then(|| Spread::new(&pins.axes.defaults));
+        let spread = spreads.then(|| Spread::new(&pins.axes, selection.cell.is_some(), &cells, &scenarios));
         Ok(Self { profile: selection.profile, cells, scenarios, spread, shard: selection.shard })
     }
 
@@ -99,9 +99,7 @@ impl Plan {
 
     /// The scenarios of the cell at `position`, in whichever shard.
     fn run_in(&self, position: usize) -> impl Iterator<Item = &ScenarioInstance> {
-        self.scenarios
-            .iter()
-            .filter(move |scenario| self.spread.as_ref().is_none_or(|s| s.runs(scenario, position, &self.cells)))
+        self.scenarios.iter().filter(move |scenario| self.spread.as_ref().is_none_or(|s| s.runs(scenario, position)))
     }
 
     /// How many results are left out because another cell's cannot differ.
@@ -281,7 +279,7 @@ fn select_scenarios(selection: &SelectionArguments, suite: &Suite) -> Result<Vec
             key.is_none_or(|key| key == scenario.key)
                 && expression.as_ref().is_none_or(|expression| expression.matches(&scenario.fields()))
         })
-        .filter(|scenario| !quick || scenario.tags.iter().any(|tag| tag == "smoke"))
+        .filter(|scenario| !quick || scenario.is_smoke())
         .collect();
     if selected.is_empty() {
         let mut ids: Vec<&str> = suite.scenarios.iter().map(|scenario| scenario.id.as_str()).collect();
@@ -353,6 +351,8 @@ mod tests {
     #[case::once("kubernetes>=1.35", "DC-07", &["k1.36-crio1.36-native"])]
     #[case::once_without_the_default_cell("kubernetes==1.33", "DC-07", &["k1.33-containerd2.1-native"])]
     #[case::each_minor("kubernetes>=1.35", "RB-01", &["k1.35-crio1.35-native", "k1.36-crio1.36-native", "k1.37-crio1.36-native"])]
+    #[case::each_minor_and_each_runtime("kubernetes>=1.35 && skew==false", "PS-05", &["k1.35-crio1.35-native", "k1.35-containerd2.1-native", "k1.35-containerd1.7-native", "k1.36-crio1.36-native", "k1.36-containerd2.2-native", "k1.36-containerd2.3-native"])]
+    #[case::each_combination("kubernetes>=1.35 && skew==false && runtime==containerd", "PS-19", &["k1.35-containerd2.1-native", "k1.35-containerd2.2-native", "k1.35-containerd2.3-native", "k1.35-containerd1.7-native", "k1.36-containerd2.2-native", "k1.36-containerd2.3-native"])]
     #[case::each_release_of_agent_sandbox("kubernetes==1.36", "DC-05", &["k1.36-crio1.36-native", "k1.36-crio1.36-native-as0.4", "k1.36-crio1.36-native-as0.5"])]
     fn the_full_profile_runs_a_scenario_where_its_result_can_differ(
         #[case] cell: &str,
@@ -367,6 +367,23 @@ mod tests {
             .collect();
         assert_eq!(runs, expected);
         assert_eq!(plan.judged_elsewhere() + plan.results(), plan.cells.len() * plan.scenarios.len());
+    }
+
+    #[rstest]
+    #[case::not_smoke(None, "RB-01", &["1.33.13", "1.34.10", "1.35.8", "1.36.4", "1.37.2"])]
+    #[case::smoke(None, "PS-05", &["1.31.1", "1.32.5", "1.33.13", "1.34.10", "1.35.8", "1.36.4", "1.37.2"])]
+    #[case::chosen(Some("kubernetes<=1.33"), "RB-01", &["1.31.1", "1.32.5", "1.33.13"])]
+    fn the_full_profile_only_looks_at_a_minor_past_its_end_unless_it_was_chosen(
+        #[case] cell: Option<&str>,
+        #[case] scenario: &str,
+        #[case] expected: &[&str],
+    ) {
+        let plan = plan(&SelectionArguments { profile: Profile::Full, ..with(cell, None) }).unwrap();
+        let minors: BTreeSet<&str> = (0..plan.cells.len())
+            .filter(|position| plan.scenarios_of(*position).iter().any(|planned| planned.id == scenario))
+            .map(|position| plan.cells[position].kubernetes.as_str())
+            .collect();
+        assert_eq!(minors.into_iter().collect::<Vec<_>>(), expected);
     }
 
     #[rstest]

@@ -7,7 +7,8 @@ mod steps;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::language::{Axis, Period, Scenario, ScenarioInstance};
+use crate::language::{Axis, Period, Scenario, ScenarioInstance, Variation};
+use crate::nearest::or_list;
 use crate::time_limits::{self, TimeLimit};
 pub use page::Form;
 
@@ -148,19 +149,41 @@ fn requirements(scenario: &Scenario) -> Vec<String> {
     sentences
 }
 
-/// What its result can depend on, where that is not everything.
-fn varies_with(axes: &[Axis]) -> Option<String> {
-    if Axis::ALL.iter().all(|axis| axes.contains(axis)) {
+/// What its result can depend on, where that is not every combination of everything.
+fn varies_with(entries: &[Variation]) -> Option<String> {
+    if let [Variation::Together(axes)] = entries
+        && Axis::ALL.iter().all(|axis| axes.contains(axis))
+    {
         return None;
     }
-    if axes.is_empty() {
+    if entries.is_empty() {
         return Some(
             "Its result depends on none of the matrix's axes: the profile `full` runs it in one cell.".to_owned(),
         );
     }
-    let names: Vec<String> = axes.iter().map(|axis| code(axis.name())).collect();
-    let names = names.join(", ");
-    Some(format!("Its result can depend on {names}: the profile `full` runs it in one cell of each combination."))
+    let names = |axes: &[Axis]| or_list(axes.iter().map(|axis| axis.name()));
+    let each: Vec<Axis> = entries
+        .iter()
+        .filter_map(|entry| match entry {
+            Variation::Each(axis) => Some(*axis),
+            Variation::Together(_) => None,
+        })
+        .collect();
+    let mut cells: Vec<String> = Vec::new();
+    if !each.is_empty() {
+        cells.push(format!("each value of {}", names(&each)));
+    }
+    for entry in entries {
+        if let Variation::Together(axes) = entry {
+            cells.push(format!("each combination of {}", names(axes)));
+        }
+    }
+    let all: Vec<Axis> = entries.iter().flat_map(Variation::axes).copied().collect();
+    Some(format!(
+        "Its result can depend on {}: the profile `full` runs it in one cell for {}.",
+        names(&all),
+        cells.join(" and for ")
+    ))
 }
 
 /// The longest limit of each kind of operation, with how many of them the instance with the most has.

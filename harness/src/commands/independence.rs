@@ -11,12 +11,13 @@ pub(super) fn contradictions(record: &Record, plan: &Plan) -> Vec<String> {
 }
 
 fn contradiction(record: &Record, plan: &Plan, scenario: &ScenarioInstance) -> Option<String> {
+    let axes = scenario.axes();
     let judged: Vec<(&PlannedCell, &CaseResult)> =
         plan.cells.iter().filter_map(|cell| Some((cell, result_of(record, cell, &scenario.key)?))).collect();
     judged.iter().enumerate().find_map(|(position, (cell, result))| {
         let (other, differs) = judged[..position]
             .iter()
-            .find(|(other, earlier)| is_same(&scenario.varies_with, cell, other) && earlier.verdict != result.verdict)?;
+            .find(|(other, earlier)| is_same(&axes, cell, other) && earlier.verdict != result.verdict)?;
         Some(format!(
             "{}: {} in {} and {} in {}, although its `variesWith` lists nothing in which these differ: mend the scenario, or find out why",
             scenario.key, differs.verdict, other.name, result.verdict, cell.name

@@ -76,7 +76,7 @@ pub(crate) fn elsewhere(plan: &Plan) -> Option<String> {
     let (left_out, run) = (plan.judged_elsewhere(), plan.results());
     (left_out > 0).then(|| {
         format!(
-            "{run} results are run; {left_out} more could not differ from these, as the scenarios' `variesWith` says, and have no entry (--profile release runs them too)"
+            "{run} results are run; {left_out} more are left out, because the scenarios' `variesWith` says that they tell nothing new (--profile release runs them too)"
         )
     })
 }

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::{SeqAccess, Visitor, value::SeqAccessDeserializer, value::StrDeserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// An axis of the matrix. The provider is none: the same scenario has the same verdict on each, and each is shown it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -53,5 +54,56 @@ impl Axis {
 impl fmt::Display for Axis {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.name())
+    }
+}
+
+/// An entry of `variesWith`: what a scenario is shown, where not every cell runs it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(untagged)]
+pub enum Variation {
+    /// Each value of one axis.
+    Each(Axis),
+    /// Each combination of the values of several axes.
+    Together(Vec<Axis>),
+}
+
+impl Variation {
+    /// Every combination of everything.
+    pub(crate) fn everything() -> Vec<Self> {
+        vec![Self::Together(Axis::ALL.to_vec())]
+    }
+
+    /// Its axes.
+    pub fn axes(&self) -> &[Axis] {
+        match self {
+            Self::Each(axis) => std::slice::from_ref(axis),
+            Self::Together(axes) => axes,
+        }
+    }
+}
+
+/// By hand, because a mistake in an untagged enum has neither its place nor its reason.
+impl<'de> Deserialize<'de> for Variation {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entry;
+
+        impl<'de> Visitor<'de> for Entry {
+            type Value = Variation;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an axis, or a list of axes whose combinations count")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                Axis::deserialize(StrDeserializer::new(text)).map(Variation::Each)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, entries: A) -> Result<Self::Value, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(entries)).map(Variation::Together)
+            }
+        }
+
+        deserializer.deserialize_any(Entry)
     }
 }

@@ -21,7 +21,7 @@ mod subject_steps;
 mod workspace;
 
 pub use agent_sandbox::{ChangeStep, ControllerState, InstallationStep, ReadStep, SandboxVersion, StoreStep};
-pub use axis::Axis;
+pub use axis::{Axis, Variation};
 pub(crate) use check::Plain;
 pub use check::{Check, Matcher};
 pub use cluster_changes::{ApiServerState, ApiServerStep, TaintEffect, TaintStep};

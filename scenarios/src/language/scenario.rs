@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{Axis, Check, Feature, Step};
+use super::{Axis, Check, Feature, Step, Variation};
 
 /// What scenarios call the container in a sandbox's pod that runs the sandbox.
 const AGENT: &str = "agent";
@@ -44,9 +44,10 @@ pub struct ScenarioFile {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applies: Option<Applies>,
     /// What its result can depend on; everything, where it does not say. Where a run spreads its scenarios (profile `full`),
-    /// it runs in one cell of each combination of these axes; an empty list makes that one cell in all.
+    /// it runs in one cell for each value of each of these axes, and for each combination of those that are in a list of
+    /// their own; an empty list makes that one cell in all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub varies_with: Option<Vec<Axis>>,
+    pub varies_with: Option<Vec<Variation>>,
     /// It changes what all scenarios of a cluster share: it runs after all others, and nothing runs beside it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub alone: bool,
@@ -127,7 +128,7 @@ pub struct ScenarioInstance {
     /// Where it makes sense at all; everywhere if it does not say.
     pub applies: Option<Applies>,
     /// What its result can depend on.
-    pub varies_with: Vec<Axis>,
+    pub varies_with: Vec<Variation>,
     /// It runs after all others, and nothing runs beside it.
     pub alone: bool,
     /// Where a cluster cannot do it: the refusal that must be seen instead.
@@ -159,6 +160,16 @@ impl Scenario {
 }
 
 impl ScenarioInstance {
+    /// Whether it is one of those that a quick look is made of.
+    pub fn is_smoke(&self) -> bool {
+        self.tags.iter().any(|tag| tag == "smoke")
+    }
+
+    /// The axes that its result can depend on.
+    pub fn axes(&self) -> Vec<Axis> {
+        self.varies_with.iter().flat_map(Variation::axes).copied().collect()
+    }
+
     /// The fields that `--scenario` expressions may read.
     pub const FIELDS: &'static [&'static str] =
         &["id", "key", "title", "promise", "source", "tags", "faults", "features", "param.*"];
@@ -178,7 +189,7 @@ impl ScenarioInstance {
             features,
             parameters,
             applies: file.applies,
-            varies_with: file.varies_with.unwrap_or_else(|| Axis::ALL.to_vec()),
+            varies_with: file.varies_with.unwrap_or_else(Variation::everything),
             alone: file.alone,
             unsupported: file.unsupported,
             steps: file.steps,

@@ -1,16 +1,29 @@
 //! What a scenario says its result depends on, against what its conditions read.
 
 use crate::expression::Expression;
-use crate::language::{Axis, ScenarioInstance};
+use crate::language::{Axis, ScenarioInstance, Variation};
 use crate::nearest::or_list;
-use crate::source::Document;
+use crate::source::{Document, Step as At};
 use crate::suite_error::SuiteError;
 
-/// Reports axes that `variesWith` lists twice.
+/// Reports axes that `variesWith` lists twice, and combinations that are none.
 pub(super) fn axes(instance: &ScenarioInstance, document: &Document, errors: &mut Vec<SuiteError>) {
-    for (position, axis) in instance.varies_with.iter().enumerate() {
-        if instance.varies_with[..position].contains(axis) {
-            errors.push(document.error(format!("`{axis}` is listed twice"), &["variesWith".into(), position.into()]));
+    let mut listed: Vec<Axis> = Vec::new();
+    for (position, entry) in instance.varies_with.iter().enumerate() {
+        let at: [At; 2] = ["variesWith".into(), position.into()];
+        if let Variation::Together(axes) = entry
+            && axes.len() < 2
+        {
+            let error = document.error("a combination is of two axes or more".to_owned(), &at);
+            errors.push(error.with_help("write the name of an axis without a list of its own for each of its values"));
+        }
+        for (inner, axis) in entry.axes().iter().enumerate() {
+            if listed.contains(axis) {
+                let within = matches!(entry, Variation::Together(_)).then(|| At::from(inner));
+                let at: Vec<At> = at.iter().cloned().chain(within).collect();
+                errors.push(document.error(format!("`{axis}` is listed twice"), &at));
+            }
+            listed.push(*axis);
         }
     }
 }

@@ -19,8 +19,8 @@ pub(super) fn expect(
     document: &Document,
     errors: &mut Vec<SuiteError>,
 ) {
-    let mut lint =
-        Checks { observed, document, parameters: &instance.parameters, varies_with: &instance.varies_with, errors };
+    let axes = instance.axes();
+    let mut lint = Checks { observed, document, parameters: &instance.parameters, axes: &axes, errors };
     if let Some(applies) = &instance.applies {
         lint.when(&applies.when, &["applies".into(), "when".into()]);
         if applies.reason.trim().is_empty() {
@@ -44,7 +44,7 @@ struct Checks<'a, 'e> {
     observed: &'a BTreeMap<&'a str, &'a Step>,
     document: &'a Document,
     parameters: &'a Parameters,
-    varies_with: &'a [Axis],
+    axes: &'a [Axis],
     errors: &'e mut Vec<SuiteError>,
 }
 
@@ -73,7 +73,7 @@ impl Checks<'_, '_> {
         match when_expression(text, Some(self.parameters)) {
             Err(error) => self.errors.push(self.document.expression_error(&error, at)),
             Ok(expression) => {
-                if let Some((message, help)) = axes::left_out(&expression, self.varies_with) {
+                if let Some((message, help)) = axes::left_out(&expression, self.axes) {
                     self.errors.push(self.document.error(message, at).with_help(help));
                 }
             }

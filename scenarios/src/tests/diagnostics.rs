@@ -88,6 +88,21 @@ fn the_good_scenario_is_good() {
     "variesWith: [kubernetes, runtime, gates, runtime]\nunsupported:",
     "line 10, at runtime: `runtime` is listed twice"
 )]
+#[case::an_axis_twice_in_a_combination(
+    "unsupported:",
+    "variesWith: [runtime, [kubernetes, gates, runtime]]\nunsupported:",
+    "line 10, at runtime: `runtime` is listed twice"
+)]
+#[case::a_combination_of_one(
+    "unsupported:",
+    "variesWith: [[kubernetes], runtime, gates]\nunsupported:",
+    "line 10, at [: a combination is of two axes or more (write the name of an axis without a list of its own for each of its values)"
+)]
+#[case::an_unknown_axis(
+    "unsupported:",
+    "variesWith: [kubernetes, runtimes]\nunsupported:",
+    "line 10, at runtimes: unknown value `runtimes` (did you mean `runtime`?)"
+)]
 #[case::unknown_step("- watch: {}", "- wacth: {}", "line 19, at wacth: unknown step `wacth` (did you mean `watch`?)")]
 #[case::shared(
     "- watch: {}",
