@@ -157,10 +157,12 @@ fn details(finding: &Finding<'_>) -> String {
         "<details><summary><b>{}</b> {} in {}</summary>\n",
         result.verdict,
         // Within an HTML element on its own lines, Markdown's backslashes would be shown.
-        html_escape(&result.label()),
+        html_escape(&finding.label()),
         html_escape(&finding.cells_text(6)),
     );
-    let _ = writeln!(block, "{}\n", escape(&result.title));
+    if let Some(title) = finding.title() {
+        let _ = writeln!(block, "{}\n", escape(title));
+    }
     if let Some(cause) = &result.cause {
         let _ = writeln!(block, "**{}** ({})\n", escape(&cause.summary), escape(&cause.rule));
         let chain: Vec<String> = cause
@@ -203,7 +205,7 @@ fn declared(record: &Record) -> String {
             page,
             "- **{}** {} in {}: {}",
             result.verdict,
-            escape(&result.label()),
+            escape(&finding.label()),
             escape(&finding.cells_text(6)),
             escape(&finding.reason()),
         );

@@ -2,7 +2,7 @@
 //!
 //! All renderings show this one arrangement, so they cannot disagree.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::{CaseResult, Cell, Record, Verdict, text};
@@ -117,7 +117,8 @@ impl<'r> RowOrder<'r> {
     }
 }
 
-/// Results with the same scenario, parameters, verdict and cause, whatever the cell.
+/// Results with the same scenario, parameters, verdict and cause, whatever the cell. Where a scenario was not judged at
+/// all, the reason is nothing of its own: then those with one reason are one finding, whatever the scenario.
 #[derive(Debug)]
 pub struct Finding<'r> {
     /// The results with their cells, in the order of the record. Never empty.
@@ -140,7 +141,9 @@ impl<'r> Finding<'r> {
         let mut findings: BTreeMap<_, Self> = BTreeMap::new();
         for (cell, result) in results {
             let cause = result.cause.as_ref().map(|cause| (&cause.rule, text::fingerprint(&cause.summary)));
-            let key = (std::cmp::Reverse(result.verdict), RowOrder::of(&result.scenario), result.params_text(), cause);
+            let judged = !matches!(result.verdict, Verdict::Error | Verdict::NotRun | Verdict::Skipped);
+            let own = (judged || cause.is_none()).then(|| (RowOrder::of(&result.scenario), result.params_text()));
+            let key = (std::cmp::Reverse(result.verdict), own, cause);
             findings.entry(key).or_insert_with(|| Self { results: Vec::new() }).results.push((cell, result));
         }
         findings.into_values().collect()
@@ -160,11 +163,35 @@ impl<'r> Finding<'r> {
         self.results[0].1
     }
 
+    /// What it is about, on one line: the scenario with its parameters, or the first one and how many more.
+    pub fn label(&self) -> String {
+        let first = self.example().label();
+        let others: BTreeSet<String> =
+            self.results.iter().map(|(_, result)| result.label()).filter(|label| *label != first).collect();
+        match others.len() {
+            0 => first,
+            more => format!("{first} and {more} more"),
+        }
+    }
+
+    /// The title of the scenario, where it is about one alone.
+    pub fn title(&self) -> Option<&'r str> {
+        let first = self.example();
+        self.results.iter().all(|(_, result)| result.scenario == first.scenario).then_some(first.title.as_str())
+    }
+
     /// The names of the cells, on one line; more than `limit` are counted instead of named.
     pub fn cells_text(&self, limit: usize) -> String {
-        let names: Vec<String> =
-            self.results.iter().take(limit).map(|(cell, _)| text::single_line(&cell.name)).collect();
-        match self.results.len().saturating_sub(limit) {
+        let mut names: Vec<String> = Vec::new();
+        for (cell, _) in &self.results {
+            let name = text::single_line(&cell.name);
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        let more = names.len().saturating_sub(limit);
+        names.truncate(limit);
+        match more {
             0 => names.join(", "),
             more => format!("{} and {more} more", names.join(", ")),
         }
@@ -236,5 +263,25 @@ mod tests {
         assert_eq!(findings.len(), 2);
         assert_eq!(findings[1].cells_text(9), "a, b");
         assert_eq!(findings[1].cells_text(1), "a and 1 more");
+    }
+
+    #[rstest]
+    #[case(Verdict::Error, 1)]
+    #[case(Verdict::NotRun, 1)]
+    #[case(Verdict::Fail, 3)]
+    fn what_kept_a_whole_cell_from_being_judged_is_one_finding(#[case] verdict: Verdict, #[case] findings: usize) {
+        let mut cell = fixture::bare_cell("a");
+        for scenario in ["PS-1", "PS-2", "PS-3"] {
+            let mut result = CaseResult::new(scenario, format!("title of {scenario}"), verdict);
+            result.cause = Some(Cause::new("environment", "the cluster did not start"));
+            cell.results.push(result);
+        }
+        let record = Record::new(fixture::run(), vec![cell], false);
+        let found = Finding::red(&record);
+        assert_eq!(found.len(), findings);
+        let several = ("PS-1 and 2 more".to_owned(), None);
+        let expected = if findings == 1 { several } else { ("PS-1".to_owned(), Some("title of PS-1")) };
+        assert_eq!((found[0].label(), found[0].title()), expected);
+        assert_eq!(found[0].cells_text(1), "a");
     }
 }

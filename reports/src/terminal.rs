@@ -178,10 +178,12 @@ fn findings(page: &mut String, record: &Record, options: TerminalOptions) {
             page,
             "\n{} {} in {}",
             paint(result.verdict.name(), style.bold(), options),
-            paint(&text::single_line(&result.label()), Style::new().bold(), options),
+            paint(&text::single_line(&finding.label()), Style::new().bold(), options),
             finding.cells_text(6),
         );
-        let _ = writeln!(page, "  {}", text::single_line(&result.title));
+        if let Some(title) = finding.title() {
+            let _ = writeln!(page, "  {}", text::single_line(title));
+        }
         cause(page, result);
         if !result.repro.is_empty() {
             let repro = text::single_line(&result.repro);
@@ -207,7 +209,7 @@ fn declared(page: &mut String, record: &Record) {
     page.push('\n');
     for finding in findings.iter().take(FINDINGS) {
         let result = finding.example();
-        let label = text::single_line(&result.label());
+        let label = text::single_line(&finding.label());
         let _ = writeln!(page, "{} {label} in {}: {}", result.verdict, finding.cells_text(3), finding.reason());
     }
     let more = findings.len().saturating_sub(FINDINGS);

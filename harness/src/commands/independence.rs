@@ -30,3 +30,60 @@ fn result_of<'r>(record: &'r Record, cell: &PlannedCell, key: &str) -> Option<&'
     let results = &record.cells.iter().find(|run| run.id == cell.id)?.results;
     results.iter().find(|result| result.verdict != Verdict::Error && result.key() == key)
 }
+
+#[cfg(test)]
+mod tests {
+    use camino::Utf8PathBuf;
+    use rstest::rstest;
+    use sandproof_clusters::components::Pins;
+    use sandproof_reports::{Axes, Cell, Harness, Run};
+    use sandproof_scenarios::Suite;
+
+    use super::*;
+    use crate::cli::{Profile, SelectionArguments};
+
+    fn plan() -> Plan {
+        let home = Utf8PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
+        let pins = Pins::load(home.join("clusters/pins.yaml")).unwrap();
+        let faults: Vec<&str> = sandproof_protocol::faults::FAULTS.iter().map(|fault| fault.name).collect();
+        let suite = Suite::load(&home.join("scenarios/suite"), &faults).unwrap();
+        let cell = Some("kubernetes==1.36 && runtime==containerd".to_owned());
+        let selection = SelectionArguments { cell, profile: Profile::Full, ..SelectionArguments::default() };
+        Plan::make(&selection, &pins, &suite).unwrap()
+    }
+
+    #[rstest]
+    #[case::of_kubernetes_alone("RB-01", Verdict::Fail, 1)]
+    #[case::the_same("RB-01", Verdict::Pass, 0)]
+    #[case::of_the_runtime_too("PS-05", Verdict::Fail, 0)]
+    #[case::an_error_says_nothing("RB-01", Verdict::Error, 0)]
+    fn two_runtimes_that_disagree_contradict_a_scenario_that_does_not_vary_with_them(
+        #[case] scenario: &str,
+        #[case] second: Verdict,
+        #[case] contradictions: usize,
+    ) {
+        let plan = plan();
+        let verdicts = [Verdict::Pass, second];
+        let cells = plan.cells.iter().zip(verdicts).map(|(planned, verdict)| {
+            let mut cell = Cell::new(&planned.id, &planned.name, Axes::default());
+            cell.results.push(CaseResult::new(scenario, "", verdict));
+            cell
+        });
+        let run = Run {
+            id: "20260101-000000-1a2b".to_owned(),
+            started_at: "2026-01-01T00:00:00Z".parse().unwrap(),
+            finished_at: "2026-01-01T00:00:01Z".parse().unwrap(),
+            profile: "full".to_owned(),
+            argv: Vec::new(),
+            harness: Harness { version: "0.1.0".to_owned(), commit: None },
+            subject: None,
+            seed: None,
+        };
+        let record = Record::new(run, cells.collect(), false);
+        let found = super::contradictions(&record, &plan);
+        assert_eq!(found.len(), contradictions, "{found:?}");
+        if let [sentence] = found.as_slice() {
+            assert!(sentence.starts_with("RB-01: pass in Kubernetes 1.36 · containerd 2.2"), "{sentence}");
+        }
+    }
+}

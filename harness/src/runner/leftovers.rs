@@ -21,7 +21,7 @@ use sandproof_reports::{CaseResult, Cause, ChainLink};
 use sandproof_scenarios::judge_leftovers;
 use tokio::time::{Instant, sleep};
 
-pub(crate) use self::objects::remove_release;
+pub(crate) use self::objects::{Found, remove_release};
 pub(crate) use self::shared::Shared;
 use super::namespace::going;
 use crate::{
@@ -57,18 +57,22 @@ impl Leftover {
     }
 }
 
-/// What is left right after a scenario's clean-up; `before` is how the cluster was, where it ran alone.
+/// What is left right after a scenario's clean-up; `seen` is what its clean-up saw and did not remove, and `before` is
+/// how the cluster was, where it ran alone.
 /// What cannot be looked for, because the account may not, is not found; other failures are told.
-pub(crate) async fn after(scene: &Scene, before: Option<&Shared>) -> Vec<Leftover> {
+pub(crate) async fn after(scene: &Scene, mut seen: Option<Vec<Found>>, before: Option<&Shared>) -> Vec<Leftover> {
     let stage = &scene.stage;
     let client = &stage.client;
     let end = Instant::now() + SHORT_DEADLINE;
     loop {
         let found = async {
-            let mut left: Vec<Leftover> = objects::mentioning(client, &scene.identity)
-                .await?
+            let all = match seen.take() {
+                Some(seen) => seen,
+                None => objects::all(client).await?,
+            };
+            let mut left: Vec<Leftover> = all
                 .into_iter()
-                .filter(objects::Found::stays)
+                .filter(|found| found.mentions(&scene.identity) && found.stays())
                 .map(|found| found.leftover(SHORT_DEADLINE))
                 .collect();
             if let Some(before) = before {

@@ -42,9 +42,13 @@ impl Limits {
             plain: refused(&cluster.registries.plain),
             secure: refused(&cluster.registries.secure),
             shared: guest.map(|_| "the cluster is not the run's own, and others may use it".to_owned()),
-            one_node: guest
-                .filter(|guest| guest.nodes.len() > 1)
-                .map(|guest| format!("the cluster has {} nodes that take pods", guest.nodes.len())),
+            one_node: guest.and_then(|guest| match guest.nodes.len() {
+                0 => Some(
+                    "how many nodes the cluster has cannot be seen, because the account may not list them".to_owned(),
+                ),
+                1 => None,
+                nodes => Some(format!("the cluster has {nodes} nodes that take pods")),
+            }),
             rights: guest.map(|guest| guest.rights.clone()).unwrap_or_default(),
         }
     }

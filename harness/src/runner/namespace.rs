@@ -9,10 +9,19 @@ use kube::{
 use serde_json::json;
 
 use super::{
-    leftovers::{Leftover, remove_release},
+    leftovers::{Found, Leftover, remove_release},
     result::file_name,
 };
 use crate::{events::Event, failure::Failure, scene::Scene, steps};
+
+/// What is known after a scenario's clean-up.
+#[derive(Debug, Default)]
+pub(super) struct Closed {
+    /// What of a namespace that is not its own stays.
+    pub(super) left: Vec<Leftover>,
+    /// What is in no namespace and was not removed, where that was looked at.
+    pub(super) seen: Option<Vec<Found>>,
+}
 
 /// Creates the scenario's namespace.
 pub(super) async fn open(scene: &Scene) -> Result<(), Failure> {
@@ -34,10 +43,10 @@ pub(super) async fn open(scene: &Scene) -> Result<(), Failure> {
 }
 
 /// Removes what the scenario made: asks for the end of its namespaces, and removes what its driver's chart installed
-/// beside them. Returns what of a namespace that is not its own stays.
-pub(super) async fn close(scene: &mut Scene) -> Vec<Leftover> {
+/// beside them.
+pub(super) async fn close(scene: &mut Scene) -> Closed {
     if scene.stage.subject.namespace().is_some() {
-        return steps::clear(scene).await;
+        return Closed { left: steps::clear(scene).await, seen: None };
     }
     let client = &scene.stage.client;
     let warn = |text: String| scene.stage.events.emit(Event::Warning { text });
@@ -50,13 +59,16 @@ pub(super) async fn close(scene: &mut Scene) -> Vec<Leftover> {
             Err(error) => warn(format!("cannot delete the namespace {namespace}: {error}")),
         }
     }
-    if scene.settings.is_some()
-        && scene.stage.subject.chart().is_some()
-        && let Err(error) = remove_release(client, &scene.namespace).await
-    {
-        warn(format!("cannot remove what the driver's chart made beside {}: {error}", scene.namespace));
+    let mut closed = Closed::default();
+    if scene.settings.is_some() && scene.stage.subject.chart().is_some() {
+        match remove_release(client, &scene.namespace).await {
+            Ok(others) => closed.seen = Some(others),
+            Err(error) => {
+                warn(format!("cannot remove what the driver's chart made beside {}: {error}", scene.namespace))
+            }
+        }
     }
-    Vec::new()
+    closed
 }
 
 /// The waits for the namespaces that are being deleted by now, each until its namespace is gone.

@@ -242,10 +242,10 @@ impl Bench {
 
     /// Removes what the scenario made, and looks for what is left of it nevertheless.
     async fn clean_up(&self, scene: &mut Scene, before: Option<Shared>) -> Vec<Leftover> {
-        let mut left = namespace::close(scene).await;
+        let namespace::Closed { mut left, seen } = namespace::close(scene).await;
         // Of a cluster that is broken or about to go nothing can be said.
         if !self.stage.halt.is_cancelled() {
-            left.extend(leftovers::after(scene, before.as_ref()).await);
+            left.extend(leftovers::after(scene, seen, before.as_ref()).await);
             let mut going = self.going.lock().unwrap_or_else(PoisonError::into_inner);
             going.entry(scene.key.clone()).or_default().push(scene.identity.clone());
         }

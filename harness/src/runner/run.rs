@@ -1,6 +1,7 @@
 //! A whole run: components, cells side by side, record.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, btree_map::Entry},
     sync::Arc,
 };
@@ -176,7 +177,8 @@ pub(crate) async fn run(
     Ok(Record::new(run, cells, cancelled.is_cancelled()))
 }
 
-/// The cells in the order in which they are obtained: those that are cached wait for no build of another's.
+/// The cells in the order in which they are obtained: those that are cached wait for no build of another's, and of
+/// them those with the most results come first, so that none of these is left to run by itself at the end.
 fn turns<'a>(store: &Store, plan: &'a Plan) -> Result<Vec<Turn<'a>>, Failure> {
     let mut turns = Vec::new();
     for (position, planned) in plan.cells.iter().enumerate() {
@@ -185,7 +187,7 @@ fn turns<'a>(store: &Store, plan: &'a Plan) -> Result<Vec<Turn<'a>>, Failure> {
             turns.push(Turn { position, planned, scenarios, cached: provision::cached(store, planned)? });
         }
     }
-    turns.sort_by_key(|turn| !turn.cached);
+    turns.sort_by_key(|turn| (!turn.cached, Reverse(turn.scenarios.len())));
     Ok(turns)
 }
 

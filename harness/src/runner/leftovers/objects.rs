@@ -52,7 +52,7 @@ struct Kind {
 
 /// An object that is in no namespace.
 #[derive(Debug, Clone)]
-pub(super) struct Found {
+pub(crate) struct Found {
     kind: Kind,
     pub(super) metadata: ObjectMeta,
     /// What it says beside its metadata.
@@ -156,23 +156,22 @@ pub(super) async fn all(client: &Client) -> Result<Vec<Found>, kube::Error> {
     Ok(try_join_all(KINDS.iter().map(|kind| kind.list(client))).await?.concat())
 }
 
-/// What of it has the identity in it.
-pub(super) async fn mentioning(client: &Client, identity: &str) -> Result<Vec<Found>, kube::Error> {
-    Ok(all(client).await?.into_iter().filter(|found| found.mentions(identity)).collect())
-}
-
 /// Removes what the driver's chart installed beside its namespace, as `helm uninstall` would; what it may not, stays.
-pub(crate) async fn remove_release(client: &Client, namespace: &str) -> Result<(), kube::Error> {
-    let own = all(client).await?.into_iter().filter(|found| found.is_of_release(namespace));
-    let removed = own.map(|found| async move {
+/// Returns everything that is in no namespace and was not removed.
+pub(crate) async fn remove_release(client: &Client, namespace: &str) -> Result<Vec<Found>, kube::Error> {
+    let (own, mut others): (Vec<_>, Vec<_>) =
+        all(client).await?.into_iter().partition(|found| found.is_of_release(namespace));
+    let removed = own.into_iter().map(|found| async move {
         let name = found.metadata.name.clone().unwrap_or_default();
         match found.kind.api(client).delete(&name, &DeleteParams::background()).await {
-            Ok(_) => Ok(()),
-            Err(kube::Error::Api(status)) if matches!(status.code, 403 | 404) => Ok(()),
+            Ok(_) => Ok(None),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+            Err(kube::Error::Api(status)) if status.code == 403 => Ok(Some(found)),
             Err(error) => Err(error),
         }
     });
-    try_join_all(removed).await.map(drop)
+    others.extend(try_join_all(removed).await?.into_iter().flatten());
+    Ok(others)
 }
 
 /// Whether `identity` is in the text and not a part of a longer word: `ps-01-1` is not in `ps-01-10`.
