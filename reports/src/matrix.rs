@@ -268,6 +268,7 @@ mod tests {
     #[rstest]
     #[case(Verdict::Error, 1)]
     #[case(Verdict::NotRun, 1)]
+    #[case(Verdict::Skipped, 1)]
     #[case(Verdict::Fail, 3)]
     fn what_kept_a_whole_cell_from_being_judged_is_one_finding(#[case] verdict: Verdict, #[case] findings: usize) {
         let mut cell = fixture::bare_cell("a");
@@ -277,7 +278,7 @@ mod tests {
             cell.results.push(result);
         }
         let record = Record::new(fixture::run(), vec![cell], false);
-        let found = Finding::red(&record);
+        let found: Vec<_> = Finding::red(&record).into_iter().chain(Finding::declared(&record)).collect();
         assert_eq!(found.len(), findings);
         let several = ("PS-1 and 2 more".to_owned(), None);
         let expected = if findings == 1 { several } else { ("PS-1".to_owned(), Some("title of PS-1")) };

@@ -19,7 +19,7 @@ pub(crate) enum Profile {
     Smoke,
     /// The oldest cell, the newest one, and one with image volumes switched off; every scenario
     Pr,
-    /// Every cell; a scenario runs wherever its result can differ
+    /// Every cell; a scenario runs once for each value of what its result can depend on
     Full,
     /// Every cell, every scenario; a flaky pass is red and expired exceptions count
     Release,
