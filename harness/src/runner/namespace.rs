@@ -64,7 +64,7 @@ pub(super) async fn close(scene: &mut Scene) -> Closed {
         match remove_release(client, &scene.namespace).await {
             Ok(others) => closed.seen = Some(others),
             Err(error) => {
-                warn(format!("cannot remove what the driver's chart made beside {}: {error}", scene.namespace))
+                warn(format!("cannot remove what the driver's chart made beside {}: {error}", scene.namespace));
             }
         }
     }
