@@ -371,6 +371,7 @@ mod tests {
 
     #[rstest]
     #[case::not_smoke(None, "RB-01", &["1.33.13", "1.34.10", "1.35.8", "1.36.4", "1.37.2"])]
+    #[case::about_gates(None, "SL-07", &["1.31.1", "1.32.5", "1.33.13", "1.34.10", "1.35.8", "1.36.4", "1.37.2"])]
     #[case::smoke(None, "PS-05", &["1.31.1", "1.32.5", "1.33.13", "1.34.10", "1.35.8", "1.36.4", "1.37.2"])]
     #[case::chosen(Some("kubernetes<=1.33"), "RB-01", &["1.31.1", "1.32.5", "1.33.13"])]
     fn the_full_profile_only_looks_at_a_minor_past_its_end_unless_it_was_chosen(

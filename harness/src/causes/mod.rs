@@ -3,6 +3,7 @@
 //! The order of a chain is the order of cause and effect that a reader follows:
 //! spec, driver, kubelet event, runtime error, registry response.
 
+mod about;
 mod rules;
 
 use jiff::Timestamp;

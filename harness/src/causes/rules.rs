@@ -3,10 +3,13 @@
 use sandproof_reports::ChainLink;
 use serde_json::Value;
 
-use super::{Seen, SeenRequest, link};
+use super::{Seen, SeenRequest, about::About, link};
 use crate::{
     cluster_state::SeenEvent,
-    steps::pods::{self, ContainerState},
+    steps::{
+        pods::{self, ContainerState},
+        rpc::Call,
+    },
 };
 
 /// A summary and a chain.
@@ -20,16 +23,25 @@ pub(super) const RULES: &[Rule] = &[
     // Before the pulls: many scenarios want one of their pods refused, which is then not what went wrong.
     ("image-volume-unsupported", image_volume_unsupported),
     ("image-volume-dropped", image_volume_dropped),
-    ("secret-missing", secret_missing),
-    ("pull-unauthorized", pull_unauthorized),
-    ("pull-failed", pull_failed),
-    ("cannot-start", cannot_start),
-    ("unschedulable", unschedulable),
-    ("driver-ended", driver_ended),
+    // What a driver answers comes before whatever follows from it.
+    ("driver-accepted", driver_accepted),
     ("driver-refused", driver_refused),
+    ("secret-missing", |seen| outcome(seen, secret_missing)),
+    ("pull-unauthorized", |seen| outcome(seen, pull_unauthorized)),
+    ("pull-failed", |seen| outcome(seen, pull_failed)),
+    ("cannot-start", |seen| outcome(seen, cannot_start)),
+    ("unschedulable", |seen| outcome(seen, unschedulable)),
+    ("driver-ended", driver_ended),
+    ("driver-refused", step_refused),
     ("step-failed", step_failed),
     ("check-failed", check_failed),
 ];
+
+/// A rule of what becomes of a pod: it explains no check of what somebody wrote.
+fn outcome(seen: &Seen, rule: fn(&Seen) -> Option<Found>) -> Option<Found> {
+    let fits = seen.failed.is_empty() || seen.failed.iter().any(|check| About::of(check) == About::Outcome);
+    fits.then(|| rule(seen)).flatten()
+}
 
 /// A pull secret that a pod names does not exist.
 fn secret_missing(seen: &Seen) -> Option<Found> {
@@ -128,14 +140,24 @@ fn driver_ended(seen: &Seen) -> Option<Found> {
     Some(("the driver ended before it served".to_owned(), vec![link("driver", None, &lines.join("\n"))]))
 }
 
-/// The driver refused a request.
+/// The driver accepted a request that it should have refused.
+fn driver_accepted(seen: &Seen) -> Option<Found> {
+    (About::of(seen.failed.first()?) == About::Accepted)
+        .then(|| ("the driver accepted what it has to refuse".to_owned(), calls(seen)))
+}
+
+/// The driver refused a request, or refused it in another way than it should have.
 fn driver_refused(seen: &Seen) -> Option<Found> {
+    let About::Answered(code) = About::of(seen.failed.first()?) else { return None };
+    let call = seen.calls.iter().find(|call| call.code == code)?;
+    Some((format!("the driver answered {code} to {}", call.method), vec![of_call(call)]))
+}
+
+/// A step could not be carried out, and the driver had refused to make the sandbox.
+fn step_refused(seen: &Seen) -> Option<Found> {
+    seen.step_error.as_ref()?;
     let call = seen.calls.iter().find(|call| call.code != "OK" && call.method == "CreateSandbox")?;
-    let said = format!("{}: {} {}", call.method, call.code, call.message);
-    Some((
-        format!("the driver answered {} to {}", call.code, call.method),
-        vec![link("driver", Some(call.at.to_string()), &said)],
-    ))
+    Some((format!("the driver answered {} to {}", call.code, call.method), vec![of_call(call)]))
 }
 
 /// A step could not be carried out.
@@ -148,11 +170,18 @@ fn step_failed(seen: &Seen) -> Option<Found> {
 fn check_failed(seen: &Seen) -> Option<Found> {
     let check = seen.failed.first()?;
     let mut chain = spec_of_pull(seen);
-    chain.extend(seen.calls.iter().filter(|call| call.method != "GetCapabilities").take(4).map(|call| {
-        link("driver", Some(call.at.to_string()), &format!("{}: {} {}", call.method, call.code, call.message))
-    }));
+    chain.extend(calls(seen));
     chain.extend(registry(seen, |request| request.what.contains("manifest")));
     Some((check.text.clone(), chain))
+}
+
+/// The first calls that ask for something.
+fn calls(seen: &Seen) -> Vec<ChainLink> {
+    seen.calls.iter().filter(|call| call.method != "GetCapabilities").take(4).map(of_call).collect()
+}
+
+fn of_call(call: &Call) -> ChainLink {
+    link("driver", Some(call.at.to_string()), &format!("{}: {} {}", call.method, call.code, call.message))
 }
 
 /// What the pods say about where their images come from and with which secrets.
@@ -238,6 +267,20 @@ mod tests {
         }
     }
 
+    fn check(at: &str, text: &str) -> FailedCheck {
+        FailedCheck { at: at.to_owned(), text: text.to_owned() }
+    }
+
+    fn call(method: &'static str, code: &str) -> Call {
+        Call {
+            at: jiff::Timestamp::UNIX_EPOCH,
+            method,
+            request: Value::Null,
+            code: code.to_owned(),
+            message: String::new(),
+        }
+    }
+
     fn refused() -> Value {
         pod(&json!({"waiting": {"reason": "ErrImagePull", "message": "authentication required"}}))
     }
@@ -281,9 +324,53 @@ mod tests {
         failed: vec![FailedCheck { at: "create.code".to_owned(), text: "expected OK".to_owned() }],
         ..Seen::default()
     })]
+    #[case::a_field_that_the_driver_wrote("check-failed", Seen {
+        failed: vec![check("await.pod.spec.imagePullSecrets", "expected a, found nothing")],
+        pods: vec![refused()],
+        requests: vec![request(401)],
+        ..Seen::default()
+    })]
+    #[case::what_follows_from_it("pull-unauthorized", Seen {
+        failed: vec![
+            check("await.pod.spec.imagePullSecrets", "expected a, found nothing"),
+            check("await.reached", "expected true, found false"),
+        ],
+        pods: vec![refused()],
+        requests: vec![request(401)],
+        ..Seen::default()
+    })]
+    #[case::a_refusal_that_did_not_come("driver-accepted", Seen {
+        failed: vec![check("create.code", "expected InvalidArgument, found OK")],
+        pods: vec![refused()],
+        calls: vec![call("CreateSandbox", "OK")],
+        ..Seen::default()
+    })]
+    #[case::a_refusal_that_should_not_have_come("driver-refused", Seen {
+        failed: vec![check("create.code", "expected OK, found Internal"), check("await.reached", "found false")],
+        calls: vec![call("CreateSandbox", "Internal")],
+        ..Seen::default()
+    })]
+    #[case::a_refusal_that_was_wanted("check-failed", Seen {
+        failed: vec![check("list.names", "expected a, found b")],
+        calls: vec![call("CreateSandbox", "InvalidArgument")],
+        ..Seen::default()
+    })]
+    #[case::a_step_after_a_refusal("driver-refused", Seen {
+        step_error: Some("no sandbox".to_owned()),
+        calls: vec![call("CreateSandbox", "Internal")],
+        ..Seen::default()
+    })]
     #[case("unexplained", Seen::default())]
     fn the_most_specific_rule_explains_it(#[case] rule: &str, #[case] seen: Seen) {
         assert_eq!(find(&seen).rule, rule);
+    }
+
+    #[test]
+    fn every_rule_is_in_the_document() {
+        let page = include_str!("../../../docs/driver-authors.md");
+        for (rule, _) in RULES {
+            assert!(page.contains(&format!("\n| `{rule}` | ")), "docs/driver-authors.md has no line for {rule}");
+        }
     }
 
     #[test]

@@ -15,14 +15,23 @@ pub(super) struct Spread {
 }
 
 impl Spread {
-    /// Spreads scenarios over cells. Minors past their end of life have the smoke scenarios alone, unless somebody chose the cells.
+    /// Spreads scenarios over cells. On minors past their end of life a quick look is enough, unless somebody chose the cells.
     pub(super) fn new(axes: &Axes, chosen: bool, cells: &[PlannedCell], scenarios: &[ScenarioInstance]) -> Self {
         let ended = |cell: &PlannedCell| !chosen && axes.minor(&cell.kubernetes).is_some_and(|axis| axis.ended);
-        let all: Vec<(usize, &PlannedCell)> = cells.iter().enumerate().collect();
-        let supported: Vec<(usize, &PlannedCell)> = all.iter().copied().filter(|(_, cell)| !ended(cell)).collect();
+        let ended: Vec<bool> = cells.iter().map(ended).collect();
         let runs = scenarios.iter().map(|scenario| {
-            let candidates = if scenario.is_smoke() { &all } else { &supported };
-            (scenario.key.clone(), spread(scenario, candidates, &axes.defaults))
+            let looks = |entry: Option<&Variation>, cell: &PlannedCell| scenario.is_smoke() || is_about(entry, cell);
+            let entries: Vec<Option<&Variation>> = match scenario.varies_with.as_slice() {
+                [] => vec![None],
+                entries => entries.iter().map(Some).collect(),
+            };
+            let runs = entries.into_iter().flat_map(|entry| {
+                let candidates = cells.iter().enumerate().zip(&ended);
+                let candidates = candidates.filter(|((_, cell), ended)| !**ended || looks(entry, cell));
+                let candidates: Vec<(usize, &PlannedCell)> = candidates.map(|(cell, _)| cell).collect();
+                spread(entry.map(Variation::axes).unwrap_or_default(), &candidates, &axes.defaults)
+            });
+            (scenario.key.clone(), runs.collect())
         });
         Self { runs: runs.collect() }
     }
@@ -33,15 +42,19 @@ impl Spread {
     }
 }
 
-/// Of the cells that are the same to the scenario, the one nearest to the defaults, for each value of what it varies with.
-fn spread(scenario: &ScenarioInstance, cells: &[(usize, &PlannedCell)], defaults: &Defaults) -> BTreeSet<usize> {
-    let nearest = |axes: &[Axis], own: &PlannedCell| {
+/// Whether a cell with gates of its own is there for what counts in combination with gates.
+fn is_about(entry: Option<&Variation>, cell: &PlannedCell) -> bool {
+    let sets_gates = !(cell.gates.is_empty() && cell.kubelet_gates.is_empty());
+    sets_gates && matches!(entry, Some(Variation::Together(axes)) if axes.contains(&Axis::Gates))
+}
+
+/// For each value of these axes, of the cells that have it the one nearest to the defaults.
+fn spread(axes: &[Axis], cells: &[(usize, &PlannedCell)], defaults: &Defaults) -> BTreeSet<usize> {
+    let nearest = |own: &PlannedCell| {
         let same = cells.iter().filter(|(_, cell)| is_same(axes, own, cell));
         same.min_by_key(|(position, cell)| (distance(cell, defaults), *position)).map(|(position, _)| *position)
     };
-    let entries: Vec<&[Axis]> = scenario.varies_with.iter().map(Variation::axes).collect();
-    let entries = if entries.is_empty() { vec![[].as_slice()] } else { entries };
-    entries.iter().flat_map(|axes| cells.iter().filter_map(|(_, cell)| nearest(axes, cell))).collect()
+    cells.iter().filter_map(|(_, cell)| nearest(cell)).collect()
 }
 
 /// How far a cell is from the usual one; what is unusual in itself counts most.

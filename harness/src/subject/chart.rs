@@ -249,6 +249,7 @@ impl Chart {
 }
 
 /// Fetches a chart from an OCI registry into `target`, which must exist; gives the chart's directory.
+/// The user's own logins count, those of Helm and those of Docker.
 pub(crate) async fn pull(
     program: &Utf8Path,
     reference: &str,
@@ -264,9 +265,21 @@ pub(crate) async fn pull(
     if is_on_loopback(reference) {
         process = process.arg("--plain-http");
     }
+    if let Some(logins) = helm_logins(|name| std::env::var(name).ok()).filter(|logins| logins.is_file()) {
+        process = process.env("HELM_REGISTRY_CONFIG", logins);
+    }
     process.run().await.map_err(|error| error.to_string())?;
     let found = target.join("chart").read_dir_utf8().ok().and_then(|mut entries| entries.next()?.ok());
     found.map(camino::Utf8DirEntry::into_path).ok_or_else(|| format!("{reference} has no chart in it"))
+}
+
+/// Where `helm registry login` keeps what it was told: Helm looks for its other files in a directory of the run.
+fn helm_logins(variable: impl Fn(&str) -> Option<String>) -> Option<Utf8PathBuf> {
+    let set = |name: &str| variable(name).filter(|value| !value.is_empty()).map(Utf8PathBuf::from);
+    let configuration = set("HELM_CONFIG_HOME")
+        .or_else(|| set("XDG_CONFIG_HOME").map(|directory| directory.join("helm")))
+        .or_else(|| set("HOME").map(|directory| directory.join(".config/helm")));
+    set("HELM_REGISTRY_CONFIG").or_else(|| configuration.map(|directory| directory.join("registry/config.json")))
 }
 
 /// A registry on this machine's loopback address speaks plain HTTP, as the tools of this trade take for granted.
@@ -296,6 +309,16 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+
+    #[rstest]
+    #[case(&[("HOME", "/h")], "/h/.config/helm/registry/config.json")]
+    #[case(&[("HOME", "/h"), ("XDG_CONFIG_HOME", "/x")], "/x/helm/registry/config.json")]
+    #[case(&[("HOME", "/h"), ("XDG_CONFIG_HOME", ""), ("HELM_CONFIG_HOME", "/c")], "/c/registry/config.json")]
+    #[case(&[("HOME", "/h"), ("HELM_REGISTRY_CONFIG", "/r.json")], "/r.json")]
+    fn the_logins_of_helm_are_where_helm_looks_for_them(#[case] set: &[(&str, &str)], #[case] expected: &str) {
+        let variable = |name: &str| set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        assert_eq!(helm_logins(variable).unwrap(), expected);
+    }
 
     #[test]
     fn the_reference_chart_gets_everything_under_upstreams_names() {
