@@ -19,6 +19,7 @@ pub use self::{
     sweep::{SweepReport, Swept, down, list, sweep, sweep_including_kept},
 };
 
+pub(crate) use self::identity::end_of;
 pub(crate) use self::sweep::remove as remove_cluster;
 
 /// Why the ledger could not be read or written.

@@ -46,9 +46,8 @@ impl Cluster {
         let engine = Arc::new(engine);
         let (sender, death) = watch::channel(None);
         let dismissed = Arc::new(AtomicBool::new(false));
-        let watching =
-            tokio::spawn(mourn(Arc::clone(&engine), entry.holdings.node.clone(), sender, Arc::clone(&dismissed)));
-        let watching = Watching(watching);
+        let watching = mourn(Arc::clone(&engine), entry.holdings.clone(), sender, Arc::clone(&dismissed));
+        let watching = Watching(tokio::spawn(watching));
         Self { request, entry, engine, adaptations, registries, milestones, death, dismissed, watching }
     }
 
@@ -154,11 +153,12 @@ fn node_groups(pid: i32) -> Vec<Utf8PathBuf> {
 /// Waits for the end of the node and says what ended.
 async fn mourn(
     engine: Arc<Engine>,
-    node: String,
+    holdings: Holdings,
     death: watch::Sender<Option<ComponentDeath>>,
     dismissed: Arc<AtomicBool>,
 ) {
-    let status = engine.ended(&node).await;
+    let node = holdings.node;
+    let status = engine.ended(&node, holdings.first_process).await;
     drop(engine);
     if !dismissed.load(Ordering::Acquire) {
         tracing::warn!(node, status, "the node of a cluster ended");

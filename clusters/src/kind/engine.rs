@@ -23,6 +23,7 @@ pub(crate) use self::{front::Front, objects::Thing};
 use super::holdings::EngineHold;
 use crate::{
     host::{CgroupLayout, Host},
+    ledger::ProcessIdentity,
     native::{Adaptation, adjustments, named_adjustments},
     process::Process,
 };
@@ -225,6 +226,11 @@ impl Engine {
     /// Whether it serves as long as this process only.
     pub fn is_own_service(&self) -> bool {
         self.service.is_some()
+    }
+
+    /// The process that serves as long as this one only, where there is one.
+    pub(super) fn own_service(&self) -> Option<ProcessIdentity> {
+        self.service.as_ref().and_then(Service::process)
     }
 
     /// Its command-line program with the environment that leads to this engine.

@@ -1,7 +1,10 @@
 //! Telling a process from a later one with the same number.
 
+use std::{io, os::fd::OwnedFd};
+
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
+use tokio::io::{Interest, unix::AsyncFd};
 
 /// A process number and when the process started; unique until the host restarts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,7 +36,7 @@ impl ProcessIdentity {
 
     /// Kills it unless it has ended; a successor with the same number is left alone.
     /// Returns a handle that becomes readable when the process ends.
-    pub fn kill(self) -> Option<std::os::fd::OwnedFd> {
+    pub fn kill(self) -> Option<OwnedFd> {
         // The handle pins the process, so what is checked after opening is what is killed.
         let handle = pidfd_open(Pid::from_raw(self.pid)?, PidfdFlags::empty()).ok()?;
         if !self.is_alive() {
@@ -44,10 +47,18 @@ impl ProcessIdentity {
     }
 
     /// A handle that becomes readable when the process ends.
-    pub fn watch(self) -> Option<std::os::fd::OwnedFd> {
+    pub fn watch(self) -> Option<OwnedFd> {
         let handle = pidfd_open(Pid::from_raw(self.pid)?, PidfdFlags::empty()).ok()?;
         self.is_alive().then_some(handle)
     }
+}
+
+/// Waits until the process of a handle has ended; an error says that this cannot be seen.
+pub(crate) async fn end_of(handle: OwnedFd) -> io::Result<()> {
+    #[expect(unsafe_code, reason = "the runtime cannot see that the descriptor stays open")]
+    // SAFETY: the `AsyncFd` owns the descriptor, and nothing else closes it.
+    let handle = unsafe { AsyncFd::register_with_interest(handle, Interest::READABLE) }?;
+    handle.readable().await.map(drop)
 }
 
 /// The start time in a line of `/proc/<pid>/stat`; none for a zombie. The program's name, in

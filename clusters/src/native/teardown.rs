@@ -9,10 +9,12 @@ use std::{
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
-use tokio::io::{Interest, unix::AsyncFd};
 
 use super::Holdings;
-use crate::{ledger::ProcessIdentity, process::Process};
+use crate::{
+    ledger::{ProcessIdentity, end_of},
+    process::Process,
+};
 
 /// How long the processes of a killed cluster may take to end.
 const DEATH: Duration = Duration::from_secs(10);
@@ -54,13 +56,7 @@ async fn end_processes(holdings: &Holdings) -> Vec<String> {
 /// Waits until the process of a handle has ended.
 pub(crate) async fn ended(handle: Option<OwnedFd>, deadline: tokio::time::Instant) -> bool {
     let Some(handle) = handle else { return true };
-    #[expect(unsafe_code, reason = "the runtime cannot see that the descriptor stays open")]
-    // SAFETY: the `AsyncFd` owns the descriptor, and nothing else closes it.
-    let handle = unsafe { AsyncFd::register_with_interest(handle, Interest::READABLE) };
-    match handle {
-        Ok(handle) => tokio::time::timeout_at(deadline, handle.readable()).await.is_ok(),
-        Err(_) => false,
-    }
+    matches!(tokio::time::timeout_at(deadline, end_of(handle)).await, Ok(Ok(())))
 }
 
 /// Removes control-group subtrees, leaves first.

@@ -123,7 +123,7 @@ impl Ground {
             let tried = format!("fetch the chart {address}");
             fs_err::create_dir_all(&target).map_err(|error| Failure::environment(&tried, error))?;
             let chart = chart::pull(&program(&kit.helm, "helm")?, address, version, &target).await.map_err(|found| {
-                let hint = "look for the chart and its version with the real Helm: helm show chart ADDRESS --version VERSION";
+                let hint = "look for it with the real Helm: helm show chart ADDRESS --version VERSION; a registry with a login needs `helm registry login` first, and one behind an authority of your own its certificate in SSL_CERT_FILE";
                 Failure::environment_with_hint(tried, found, hint)
             })?;
             *pulled = Some(chart);

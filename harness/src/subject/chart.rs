@@ -301,7 +301,6 @@ fn helm(program: &Utf8Path, scratch: &Utf8Path) -> Process {
         // It lives for less than a second: freeing memory is wasted on it, up to this much.
         .env("GOGC", "off")
         .env("GOMEMLIMIT", "512MiB")
-        .current_dir(Utf8Path::new("/"))
 }
 
 #[cfg(test)]

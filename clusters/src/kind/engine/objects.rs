@@ -12,8 +12,11 @@ use bollard::{
 use futures::StreamExt;
 use serde::Serialize;
 
-use super::{Engine, EngineError};
-use crate::kind::labels::{self, Ownership};
+use super::{Engine, EngineError, Flavor};
+use crate::{
+    kind::labels::{self, Ownership},
+    ledger::{ProcessIdentity, end_of},
+};
 
 /// Something in the engine that sandproof made.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -191,8 +194,48 @@ impl Engine {
         })
     }
 
-    /// Resolves when a container ends, or when the engine is gone; tells which.
-    pub(crate) async fn ended(&self, container: &str) -> String {
+    /// Resolves when a container ends, or when the engine is gone; tells which. `first` is its first process, where
+    /// this host sees it.
+    pub(crate) async fn ended(&self, container: &str, first: Option<ProcessIdentity>) -> String {
+        match first.filter(|_| self.flavor() == Flavor::Podman) {
+            Some(first) => self.ended_by_process(container, first).await,
+            None => self.ended_by_engine(container).await,
+        }
+    }
+
+    /// Podman looks again and again without a pause where it is asked to wait (4.3.1, `WaitContainerDocker` of
+    /// `pkg/api/handlers/utils/containers.go`), which takes most of a processor: so the kernel is asked.
+    async fn ended_by_process(&self, container: &str, first: ProcessIdentity) -> String {
+        let node = async {
+            match first.watch() {
+                Some(handle) => end_of(handle).await,
+                None => Ok(()),
+            }
+        };
+        let service = async {
+            match self.own_service().and_then(ProcessIdentity::watch) {
+                Some(handle) => end_of(handle).await,
+                None => std::future::pending().await,
+            }
+        };
+        let seen = tokio::select! {
+            seen = node => seen,
+            _ = service => return "the container engine is gone".to_owned(),
+        };
+        if let Err(error) = seen {
+            tracing::warn!(%error, "the first process of a node cannot be watched");
+            return self.ended_by_engine(container).await;
+        }
+        let inspected = self.docker().inspect_container(container, None::<InspectContainerOptions>).await;
+        match inspected.map(|found| found.state.and_then(|state| state.exit_code)) {
+            Ok(Some(code)) => format!("its container ended with status {code}"),
+            Ok(None) => "its container ended".to_owned(),
+            Err(error) => format!("its container ended, and {}", EngineError::request("look at the node")(error)),
+        }
+    }
+
+    /// Docker says when a container ends.
+    async fn ended_by_engine(&self, container: &str) -> String {
         let options = WaitContainerOptions { condition: "not-running".to_owned() };
         // A wait lasts as long as the cluster: no deadline of an answer may end it.
         let docker = self.docker().clone().with_timeout(std::time::Duration::from_secs(u64::from(u32::MAX)));

@@ -16,6 +16,7 @@ use fs_err as fs;
 use super::{EngineError, OciPrograms};
 use crate::{
     host::{CgroupLayout, Host},
+    ledger::ProcessIdentity,
     native::adjustments,
     oci_runtime::{CONFIGURATION as OCI_CONFIGURATION, Configuration, PROGRAM},
     process::{BoundChild, Process, SpawnStdio},
@@ -67,6 +68,11 @@ impl Service {
 
     pub(super) fn socket(&self) -> &Utf8Path {
         &self.socket
+    }
+
+    /// Its process; none once it has ended.
+    pub(super) fn process(&self) -> Option<ProcessIdentity> {
+        self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(ProcessIdentity::of)
     }
 
     /// Ends it and waits for that.
