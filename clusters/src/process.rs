@@ -153,10 +153,10 @@ impl Process {
     }
 
     /// Runs in `directory`.
-    #[must_use]
     ///
     /// This costs a fork: a static program has no `posix_spawn` that changes the directory, and a fork copies the page
     /// tables of a large process and makes it fault on everything that it writes next.
+    #[must_use]
     pub fn current_dir(mut self, directory: impl AsRef<Utf8Path>) -> Self {
         self.directory = Some(directory.as_ref().to_owned());
         self

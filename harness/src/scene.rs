@@ -6,7 +6,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
@@ -17,6 +17,7 @@ use sandproof_clusters::{
 };
 use sandproof_scenarios::{SandboxVersion, WorkspaceMode};
 use serde_json::{Map, Value};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -27,6 +28,12 @@ use crate::{
     steps::{agent_sandbox::Changes, rpc::Driver, watching::Watching},
     subject::{Deployed, Settings, Subject, chart::ImageValue},
 };
+
+/// How long an API server that is there may take to say its version.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// How much later than its scenarios the run may hear that a part of the cluster has died.
+const NOTICE: Duration = Duration::from_secs(2);
 
 /// What all scenarios of a cell share.
 #[derive(Clone)]
@@ -85,6 +92,19 @@ impl Stage {
     /// The reason why nothing on this cluster can be judged any more.
     pub(crate) fn broken(&self) -> Option<String> {
         self.broken.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The reason why nothing on this cluster can be judged any more, asked of the cluster itself: a scenario feels the
+    /// death of an API server a moment before the run hears of it.
+    pub(crate) async fn lost(&self) -> Option<String> {
+        let found = match timeout(ANSWER, self.client.apiserver_version()).await {
+            Ok(Ok(_) | Err(kube::Error::Api(_))) => return self.broken(),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer within {} s", ANSWER.as_secs()),
+        };
+        // Whoever watches over the cluster can say what happened.
+        let _ = timeout(NOTICE, self.halt.cancelled()).await;
+        Some(self.broken().unwrap_or_else(|| format!("the cluster's API server does not answer: {found}")))
     }
 
     /// The API version in which Sandboxes are watched; the newest one while none is.

@@ -217,6 +217,16 @@ impl Bench {
             judgement.expected = false;
             "the run was interrupted while it ran".clone_into(&mut judgement.summary);
         }
+        // A scenario that runs alone may have stopped the API server itself.
+        if judgement.verdict != Verdict::NotRun
+            && is_red(&judgement)
+            && observations.environment_error.is_none()
+            && !scenario.alone
+            && let Some(reason) = self.stage.lost().await
+        {
+            observations.environment_error = Some(reason);
+            judgement = judge(scenario, &observations, &self.facts, &self.expectations, count);
+        }
         let driver_log = driver_log(&scene).await;
         let seen = seen(&scene, &judgement, error.as_ref(), driver_log.as_deref());
         let evidence = self.collect(&scene, scenario, &judgement, driver_log.as_deref(), count);

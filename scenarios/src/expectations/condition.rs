@@ -6,6 +6,9 @@ use serde_json::Value;
 
 use crate::{Expression, Facts};
 
+/// The subject that rows are about where they name none.
+const REFERENCE: &str = "reference";
+
 /// The facts that a condition is made of, those first that say most about why clusters differ.
 const FIELDS: &[&str] = &[
     "capabilities.imageVolume",
@@ -37,6 +40,18 @@ pub(super) fn tell_apart(these: &[&Facts], others: &[&Facts]) -> Option<String> 
         .enumerate()
         .flat_map(|(position, left)| common[position + 1..].iter().map(move |right| format!("{left} && {right}")));
     pairs.into_iter().find(|text| excludes(text)).or_else(|| each(these).filter(|text| excludes(text)))
+}
+
+/// The same condition, for no other subject than the one that was seen. The suite's rows are about every subject: one
+/// that excuses a driver of somebody else's must not excuse the reference.
+pub(super) fn of_subject(condition: Option<String>, facts: &Facts) -> Option<String> {
+    let Some(name) = value(facts, "subject.name").filter(|name| *name != REFERENCE) else { return condition };
+    let subject = format!("subject.name == {}", word(&name));
+    Some(match condition {
+        None => subject,
+        Some(text) if text.contains("||") => format!("{subject} && ({text})"),
+        Some(text) => format!("{subject} && {text}"),
+    })
 }
 
 /// A condition that names each of these clusters by itself.

@@ -9,7 +9,7 @@ use jiff::civil::Date;
 use jiff::{Span, ToSpan};
 use sandproof_reports::{CaseResult, Verdict};
 
-use super::condition::{each, tell_apart};
+use super::condition::{each, of_subject, tell_apart};
 use super::{Expectation, Expectations};
 use crate::Facts;
 use crate::language::{Parameters, ScenarioInstance};
@@ -137,6 +137,7 @@ fn missing_rows(expectations: &Expectations, known: &[Known<'_>], today: Date, e
                 edits.note(format!("{id} is {verdict} in some places, and nothing that was probed tells them apart: no row can excuse it"));
                 continue;
             }
+            let when = these.first().map_or(when.clone(), |facts| of_subject(when, facts));
             let reason = red.iter().find_map(|(_, seen)| Some(seen.result.cause.as_ref()?.summary.clone()));
             edits.note(format!(
                 "{id} is {verdict} and nothing says that it should be: write the reason and where it is tracked"

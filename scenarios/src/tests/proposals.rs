@@ -99,6 +99,28 @@ fn a_row_is_for_the_parameters_that_are_red() {
 }
 
 #[test]
+fn a_row_for_another_subject_is_for_no_other_than_that() {
+    let facts = |kubernetes: &str, subject: &str| {
+        Facts::new(json!({"kubernetes": kubernetes, "provider": "native", "subject": {"name": subject}}))
+    };
+    let when = |subject: &str, verdicts: &[(&str, Verdict)]| {
+        let seen: Vec<(Facts, CaseResult)> = verdicts
+            .iter()
+            .map(|(kubernetes, verdict)| (facts(kubernetes, subject), result("PS-01", *verdict, false)))
+            .collect();
+        let seen: Vec<Seen> = seen.iter().map(|(facts, result)| Seen { result, facts }).collect();
+        let file = "expectations: []\n";
+        let text = propose(file, "expectations.yaml".into(), &suite(), &seen, date(2026, 11, 22)).unwrap().text;
+        text.lines().find_map(|line| line.trim().strip_prefix("when: ").map(str::to_owned))
+    };
+    let everywhere = [("1.36.4", Verdict::Fail)];
+    let somewhere = [("1.34.10", Verdict::Fail), ("1.36.4", Verdict::Pass)];
+    assert_eq!(when("reference", &everywhere), None);
+    assert_eq!(when("upstream-like", &everywhere).unwrap(), r#""subject.name == upstream-like""#);
+    assert_eq!(when("upstream-like", &somewhere).unwrap(), r#""subject.name == upstream-like && kubernetes == 1.34""#);
+}
+
+#[test]
 fn what_nothing_tells_apart_is_said_and_left() {
     insta::assert_snapshot!(proposed(
         "expectations: []\n",
