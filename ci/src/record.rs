@@ -15,9 +15,6 @@ use crate::workspace::Workspace;
 /// What every cell goes through.
 const PHASES: [&str; 6] = ["create", "install", "probe", "scenarios", "collect", "delete"];
 
-/// The tag of the scenarios of the profile `smoke`.
-const SMOKE: &str = "smoke";
-
 pub(crate) fn check(workspace: &Workspace, path: &Utf8Path) -> Result<Tally> {
     let text = fs_err::read_to_string(path)?;
     let record: Record = serde_json::from_str(&text).with_context(|| format!("{path} is not a record"))?;
@@ -26,7 +23,7 @@ pub(crate) fn check(workspace: &Workspace, path: &Utf8Path) -> Result<Tally> {
         .scenarios
         .iter()
         .flat_map(sandproof_scenarios::Scenario::instances)
-        .filter(|instance| instance.tags.iter().any(|tag| tag == SMOKE))
+        .filter(ScenarioInstance::is_smoke)
         .collect();
     let mut tally = Tally::default();
     check_run(&record, &mut tally);

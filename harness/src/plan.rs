@@ -298,7 +298,7 @@ fn parse(flag: &str, text: &str, fields: &[&str]) -> Result<Expression, Failure>
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::collections::BTreeSet;
 
     use camino::Utf8PathBuf;
@@ -307,7 +307,8 @@ mod tests {
     use super::*;
     use crate::failure::Failure;
 
-    fn plan(selection: &SelectionArguments) -> Result<Plan, Failure> {
+    /// The plan for a selection, of the pins and the suite as they are.
+    pub(crate) fn plan(selection: &SelectionArguments) -> Result<Plan, Failure> {
         let home = Utf8PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
         let pins = Pins::load(home.join("clusters/pins.yaml")).unwrap();
         let faults: Vec<&str> = sandproof_protocol::faults::FAULTS.iter().map(|fault| fault.name).collect();

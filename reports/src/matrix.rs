@@ -182,13 +182,9 @@ impl<'r> Finding<'r> {
 
     /// The names of the cells, on one line; more than `limit` are counted instead of named.
     pub fn cells_text(&self, limit: usize) -> String {
-        let mut names: Vec<String> = Vec::new();
-        for (cell, _) in &self.results {
-            let name = text::single_line(&cell.name);
-            if !names.contains(&name) {
-                names.push(name);
-            }
-        }
+        // The results of a cell follow one another, as in the record.
+        let mut names: Vec<String> = self.results.iter().map(|(cell, _)| text::single_line(&cell.name)).collect();
+        names.dedup();
         let more = names.len().saturating_sub(limit);
         names.truncate(limit);
         match more {

@@ -12,7 +12,7 @@ fn instance(steps: Vec<Step>) -> ScenarioInstance {
         title: String::new(),
         promise: String::new(),
         source: String::new(),
-        tags: vec![SMOKE.to_owned()],
+        tags: vec!["smoke".to_owned()],
         faults: Vec::new(),
         features: std::collections::BTreeSet::new(),
         parameters: serde_json::from_value(json!({"registry": "plain"})).unwrap(),

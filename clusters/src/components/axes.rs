@@ -35,7 +35,8 @@ pub struct KubernetesAxis {
     pub minor: String,
     /// The patch release of it that is run.
     pub kubernetes: String,
-    /// Past its end of life: the profile `full` runs the smoke scenarios alone on it.
+    /// Past its end of life: the profile `full` runs the smoke scenarios on it, and what is about gates on its cells with
+    /// gates of their own.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ended: bool,
     /// The CRI-O release that it is run with; none where no release of CRI-O serves it.

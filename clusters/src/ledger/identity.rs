@@ -29,6 +29,11 @@ impl ProcessIdentity {
         started(&stat).map(|started| Self { pid, started })
     }
 
+    /// The living process that a child is, by the identifier that the child has until it was waited for.
+    pub(crate) fn of_child(id: Option<u32>) -> Option<Self> {
+        Self::of(i32::try_from(id?).ok()?)
+    }
+
     /// Whether it still runs; a zombie does not.
     pub fn is_alive(self) -> bool {
         Self::of(self.pid) == Some(self)

@@ -226,7 +226,7 @@ async fn isolate(
         stderr: log.into(),
     })?;
     let mut entry = entry.clone();
-    entry.holdings.supervisor = child.id().and_then(|pid| ProcessIdentity::of(i32::try_from(pid).ok()?));
+    entry.holdings.supervisor = ProcessIdentity::of_child(child.id());
     ledger.write(&entry)?;
     let supervision = Supervision::new(child, began)?;
     match connect(ledger, &mut entry, &supervision).await {

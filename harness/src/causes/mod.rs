@@ -38,6 +38,8 @@ pub(crate) struct Seen {
 pub(crate) struct FailedCheck {
     /// The path that was looked at.
     pub(crate) at: String,
+    /// What was there, in words.
+    pub(crate) found: String,
     /// The sentence.
     pub(crate) text: String,
 }

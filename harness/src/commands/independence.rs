@@ -33,24 +33,14 @@ fn result_of<'r>(record: &'r Record, cell: &PlannedCell, key: &str) -> Option<&'
 
 #[cfg(test)]
 mod tests {
-    use camino::Utf8PathBuf;
     use rstest::rstest;
-    use sandproof_clusters::components::Pins;
     use sandproof_reports::{Axes, Cell, Harness, Run};
-    use sandproof_scenarios::Suite;
 
     use super::*;
-    use crate::cli::{Profile, SelectionArguments};
-
-    fn plan() -> Plan {
-        let home = Utf8PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
-        let pins = Pins::load(home.join("clusters/pins.yaml")).unwrap();
-        let faults: Vec<&str> = sandproof_protocol::faults::FAULTS.iter().map(|fault| fault.name).collect();
-        let suite = Suite::load(&home.join("scenarios/suite"), &faults).unwrap();
-        let cell = Some("kubernetes==1.36 && runtime==containerd".to_owned());
-        let selection = SelectionArguments { cell, profile: Profile::Full, ..SelectionArguments::default() };
-        Plan::make(&selection, &pins, &suite).unwrap()
-    }
+    use crate::{
+        cli::{Profile, SelectionArguments},
+        plan::tests::plan,
+    };
 
     #[rstest]
     #[case::of_kubernetes_alone("RB-01", Verdict::Fail, 1)]
@@ -62,7 +52,9 @@ mod tests {
         #[case] second: Verdict,
         #[case] contradictions: usize,
     ) {
-        let plan = plan();
+        let cell = Some("kubernetes==1.36 && runtime==containerd".to_owned());
+        let selection = SelectionArguments { cell, profile: Profile::Full, ..SelectionArguments::default() };
+        let plan = plan(&selection).unwrap();
         let verdicts = [Verdict::Pass, second];
         let cells = plan.cells.iter().zip(verdicts).map(|(planned, verdict)| {
             let mut cell = Cell::new(&planned.id, &planned.name, Axes::default());

@@ -44,8 +44,7 @@ impl Spread {
 
 /// Whether a cell with gates of its own is there for what counts in combination with gates.
 fn is_about(entry: Option<&Variation>, cell: &PlannedCell) -> bool {
-    let sets_gates = !(cell.gates.is_empty() && cell.kubelet_gates.is_empty());
-    sets_gates && matches!(entry, Some(Variation::Together(axes)) if axes.contains(&Axis::Gates))
+    sets_gates(cell) && matches!(entry, Some(Variation::Together(axes)) if axes.contains(&Axis::Gates))
 }
 
 /// For each value of these axes, of the cells that have it the one nearest to the defaults.
@@ -61,11 +60,15 @@ fn spread(axes: &[Axis], cells: &[(usize, &PlannedCell)], defaults: &Defaults) -
 fn distance(cell: &PlannedCell, defaults: &Defaults) -> [bool; 5] {
     [
         cell.skew.is_some(),
-        !(cell.gates.is_empty() && cell.kubelet_gates.is_empty()),
+        sets_gates(cell),
         cell.agent_sandbox != defaults.agent_sandbox,
         series(&cell.kubernetes) != defaults.kubernetes,
         cell.runtime != defaults.runtime,
     ]
+}
+
+fn sets_gates(cell: &PlannedCell) -> bool {
+    !(cell.gates.is_empty() && cell.kubelet_gates.is_empty())
 }
 
 /// Whether two cells differ in nothing of these axes. Cells of two providers are never the same.

@@ -407,7 +407,7 @@ fn seen(scene: &Scene, judgement: &Judgement, error: Option<&StepError>, driver_
         failed: judgement
             .failed
             .iter()
-            .map(|check| FailedCheck { at: check.at.clone(), text: sentence(check) })
+            .map(|check| FailedCheck { at: check.at.clone(), found: check.found.clone(), text: sentence(check) })
             .collect(),
         pods: scene.pods(state).iter().map(|pod| (**pod).clone()).collect(),
         sandboxes: scene.sandbox_objects(state).iter().map(|sandbox| (**sandbox).clone()).collect(),

@@ -137,7 +137,10 @@ fn missing_rows(expectations: &Expectations, known: &[Known<'_>], today: Date, e
                 edits.note(format!("{id} is {verdict} in some places, and nothing that was probed tells them apart: no row can excuse it"));
                 continue;
             }
-            let when = these.first().map_or(when.clone(), |facts| of_subject(when, facts));
+            let when = match these.first() {
+                Some(facts) => of_subject(when, facts),
+                None => when,
+            };
             let reason = red.iter().find_map(|(_, seen)| Some(seen.result.cause.as_ref()?.summary.clone()));
             edits.note(format!(
                 "{id} is {verdict} and nothing says that it should be: write the reason and where it is tracked"

@@ -72,7 +72,7 @@ impl Service {
 
     /// Its process; none once it has ended.
     pub(super) fn process(&self) -> Option<ProcessIdentity> {
-        self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(ProcessIdentity::of)
+        ProcessIdentity::of_child(self.child.id())
     }
 
     /// Ends it and waits for that.

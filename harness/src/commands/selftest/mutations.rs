@@ -91,9 +91,8 @@ pub(super) async fn mutations(
     let suite = suite::load(&paths, None)?;
     let selection = SelectionArguments { profile: Profile::Smoke, cell, ..SelectionArguments::default() };
     let mut plan = Plan::make(&selection, &plan::load_pins(&paths)?, &suite)?;
-    let smoke = |scenario: &ScenarioInstance| scenario.tags.iter().any(|tag| tag == "smoke");
     plan.scenarios =
-        suite.instances().filter(|scenario| smoke(scenario) || !scenario.faults.is_empty()).cloned().collect();
+        suite.instances().filter(|scenario| scenario.is_smoke() || !scenario.faults.is_empty()).cloned().collect();
     // Any fault: it chooses the driver that has all of them compiled in.
     let arguments = SubjectArguments { faults: vec![FAULTS[0].name.to_owned()], ..SubjectArguments::default() };
     let subject = Choice::make(&paths, &arguments)?;
