@@ -21,7 +21,7 @@ pub use self::{
     cluster::{Cluster, PreparedCluster, prepare},
     description::{Description, Guest, Milestones, NodeAccess, RegistryAccess},
     entries::{logs, node_shell, remains, remove},
-    node_processes::{NodeProcesses, NodeSignal},
+    node_processes::NodeProcesses,
     outcome::{Deletion, Failed, LeftBehind},
 };
 pub use crate::native::{Adaptation, ComponentDeath, Milestone, Usage};

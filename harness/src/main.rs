@@ -15,6 +15,7 @@ mod place;
 mod plan;
 mod provider_choice;
 mod provision;
+mod relay;
 mod runner;
 mod scene;
 mod sinks;

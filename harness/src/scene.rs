@@ -24,6 +24,7 @@ use crate::{
     cluster_state::{ClusterState, SeenEvent},
     events::{Event, Events},
     place::Place,
+    relay::{Relay, RelayPlace},
     runner::{guests::Guests, install::Releases},
     steps::{agent_sandbox::Changes, rpc::Driver, watching::Watching},
     subject::{Deployed, Settings, Subject, chart::ImageValue},
@@ -48,6 +49,8 @@ pub(crate) struct Stage {
     pub(crate) place: Place,
     /// How this process reaches what is on the node.
     pub(crate) node_access: NodeAccess,
+    /// Where a relay to the API server can stand; otherwise why nowhere.
+    pub(crate) relay: Result<RelayPlace, String>,
     /// The run's registry.
     pub(crate) registry: Arc<Registry>,
     /// `host:port` of the listener that speaks plain http and Basic.
@@ -224,8 +227,8 @@ pub(crate) struct Scene {
     pub(crate) stored: BTreeSet<String>,
     /// What steps changed of Agent Sandbox.
     pub(crate) changes: Changes,
-    /// Processes of the API server that a step stopped.
-    pub(crate) stopped: Vec<i32>,
+    /// What stands between its drivers and the API server, where a driver is to have that.
+    pub(crate) relay: Option<Relay>,
     /// Keys of the taints that steps put on nodes.
     pub(crate) taints: BTreeSet<String>,
     /// How the driver maps workspaces to namespaces.
@@ -263,7 +266,7 @@ impl Scene {
             definition: None,
             stored: BTreeSet::new(),
             changes: Changes::default(),
-            stopped: Vec::new(),
+            relay: None,
             taints: BTreeSet::new(),
             workspace_mode: WorkspaceMode::default(),
             workspaces: BTreeSet::new(),

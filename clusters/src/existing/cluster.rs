@@ -137,6 +137,7 @@ impl Cluster {
             node_addresses: means.survey.nodes.iter().filter_map(|node| node.address).collect(),
             node_access: NodeAccess::None { reason: "the nodes belong to a cluster that is not the run's".to_owned() },
             registries: self.registries.clone(),
+            relay_address: Err("the API server's certificate is not the run's".to_owned()),
             adaptations: adaptations(&means.survey, &self.registries),
             guest: Some(Guest {
                 prefix: entry.holdings.prefix.clone(),

@@ -27,6 +27,8 @@ pub struct Cluster {
     request: ClusterRequest,
     entry: Entry<Holdings>,
     engine: Arc<Engine>,
+    /// The host's address as the node sees it.
+    host_address: IpAddr,
     adaptations: Vec<Adaptation>,
     registries: Vec<NodeRegistry>,
     milestones: Milestones,
@@ -42,13 +44,13 @@ struct Watching(tokio::task::JoinHandle<()>);
 
 impl Cluster {
     pub(super) fn new(prepared: PreparedCluster, registries: Vec<NodeRegistry>) -> Self {
-        let PreparedCluster { request, entry, engine, adaptations, milestones, .. } = prepared;
+        let PreparedCluster { request, entry, engine, host_address, adaptations, milestones, .. } = prepared;
         let engine = Arc::new(engine);
         let (sender, death) = watch::channel(None);
         let dismissed = Arc::new(AtomicBool::new(false));
         let watching = mourn(Arc::clone(&engine), entry.holdings.clone(), sender, Arc::clone(&dismissed));
         let watching = Watching(tokio::spawn(watching));
-        Self { request, entry, engine, adaptations, registries, milestones, death, dismissed, watching }
+        Self { request, entry, engine, host_address, adaptations, registries, milestones, death, dismissed, watching }
     }
 
     /// What it is.
@@ -58,6 +60,7 @@ impl Cluster {
             node_addresses: self.entry.holdings.address.map(IpAddr::from).into_iter().collect(),
             node_access: self.node_access(),
             registries: RegistryAccess::configured(&self.registries),
+            relay_address: Ok(self.host_address),
             adaptations: self.adaptations.clone(),
             guest: None,
         }

@@ -1,6 +1,6 @@
 //! What kind is told: its own configuration, and what it hands on to kubeadm, the kubelet and the Service proxy.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::{Value, json};
@@ -31,6 +31,8 @@ pub(crate) struct Wanted<'a> {
     /// Whether the host has cgroup v1.
     pub(crate) cgroup_v1: bool,
     pub(crate) mounts: &'a [Mount],
+    /// The host's address as the node sees it.
+    pub(crate) host_address: IpAddr,
 }
 
 /// A file or directory of the host in a node, read-only.
@@ -76,7 +78,7 @@ pub(crate) fn cluster(wanted: &Wanted<'_>) -> Value {
 
 /// Changes of kubeadm's configuration; each is merged into the document of its kind.
 fn patches(wanted: &Wanted<'_>) -> Vec<Value> {
-    let mut patches = vec![kubelet(wanted), etcd(wanted)];
+    let mut patches = vec![kubelet(wanted), control_plane(wanted)];
     if wanted.assembled.is_some() {
         patches.push(json!({
             "kind": "InitConfiguration",
@@ -119,8 +121,9 @@ fn kubelet(wanted: &Wanted<'_>) -> Value {
     kubelet
 }
 
-/// etcd does not wait for the disk: what is in it is gone with the cluster.
-fn etcd(wanted: &Wanted<'_>) -> Value {
+/// etcd does not wait for the disk: what is in it is gone with the cluster. The API server's certificate is valid for a
+/// relay on the host as well.
+fn control_plane(wanted: &Wanted<'_>) -> Value {
     let arguments = if wanted.minor >= LISTED_ARGUMENTS_SINCE {
         json!([{"name": "unsafe-no-fsync", "value": "true"}])
     } else {
@@ -130,7 +133,9 @@ fn etcd(wanted: &Wanted<'_>) -> Value {
     if let Some(assembled) = wanted.assembled {
         local["imageTag"] = json!(assembled.etcd_tag());
     }
-    json!({"kind": "ClusterConfiguration", "etcd": {"local": local}})
+    // A patch replaces a list: the first two names are kind's own.
+    let names = json!(["localhost", "127.0.0.1", wanted.host_address]);
+    json!({"kind": "ClusterConfiguration", "apiServer": {"certSANs": names}, "etcd": {"local": local}})
 }
 
 #[cfg(test)]
@@ -157,6 +162,7 @@ mod tests {
             kubelet_gates: if minor == 34 { &off } else { &BTreeMap::new() },
             cgroup_v1,
             mounts: &mounts,
+            host_address: IpAddr::from([10, 89, 0, 1]),
         };
         insta::assert_json_snapshot!(case, cluster(&wanted));
     }

@@ -70,6 +70,7 @@ pub(super) async fn node(prepared: &mut PreparedCluster, settings: &NodeSettings
         kubelet_gates: &request.kubelet_gates,
         cgroup_v1: is_v1(&request.means.host),
         mounts: &mounts,
+        host_address: prepared.host_address,
     };
     files.write_json("kind.json", &configuration::cluster(&wanted)).map_err(from_files)?;
     let front = Front::write(&prepared.engine, &prepared.ownership, &directory)?;

@@ -119,6 +119,7 @@ impl Cluster {
                 processes: NodeProcesses::beneath(self.entry.holdings.first_process.map_or(0, |process| process.pid)),
             },
             registries: RegistryAccess::configured(&self.registries),
+            relay_address: Ok(self.entry.holdings.host_address().into()),
             adaptations: self.adaptations.clone(),
             guest: None,
         }

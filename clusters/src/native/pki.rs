@@ -45,8 +45,8 @@ struct Authority<'a> {
 }
 
 impl Pki {
-    /// Makes all of it for a node with this name and address.
-    pub(crate) fn generate(node: &str, node_address: Ipv4Addr) -> Result<Self, ProviderError> {
+    /// Makes all of it for a node with this name and address, and for a relay at the host's address.
+    pub(crate) fn generate(node: &str, node_address: Ipv4Addr, host_address: Ipv4Addr) -> Result<Self, ProviderError> {
         let authority = Authority::new()?;
         let accounts = key("service accounts")?;
         Ok(Self {
@@ -60,7 +60,7 @@ impl Pki {
                     "kubernetes.default.svc",
                     "kubernetes.default.svc.cluster.local",
                 ],
-                &[Ipv4Addr::LOCALHOST, node_address, API_SERVICE],
+                &[Ipv4Addr::LOCALHOST, node_address, host_address, API_SERVICE],
             )?,
             kubelet: authority.server("kubelet", &[node], &[node_address])?,
             kubelet_client: authority.client("kube-apiserver-kubelet-client", Some("system:masters"))?,
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn every_credential_is_a_certificate_with_its_key() {
-        let pki = Pki::generate("node", Ipv4Addr::new(198, 18, 0, 2)).unwrap();
+        let pki = Pki::generate("node", Ipv4Addr::new(198, 18, 0, 2), Ipv4Addr::new(198, 18, 0, 1)).unwrap();
         for credential in [&pki.apiserver, &pki.administrator, &pki.node, &pki.dns] {
             assert!(credential.certificate.starts_with("-----BEGIN CERTIFICATE-----"));
             assert!(credential.key.starts_with("-----BEGIN PRIVATE KEY-----"));

@@ -23,7 +23,7 @@ pub(crate) fn write(
 ) -> Result<(), ProviderError> {
     let files = Files::new(&request.directory);
     let name = &request.name;
-    let pki = Pki::generate(name, entry.holdings.node_address())?;
+    let pki = Pki::generate(name, entry.holdings.node_address(), entry.holdings.host_address())?;
     write_certificates(&files, &pki)?;
     let administrator = &pki.administrator;
     let outside = format!("https://{}:{API_PORT}", entry.holdings.node_address());

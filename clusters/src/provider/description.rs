@@ -19,6 +19,9 @@ pub struct Description {
     pub node_access: NodeAccess,
     /// The registries that its nodes pull from.
     pub registries: RegistryAccess,
+    /// The address of this host at which something can stand between the cluster's pods and its API server: they reach it,
+    /// and the API server's certificate is valid for it. Otherwise why there is none, as a clause.
+    pub relay_address: Result<IpAddr, String>,
     /// What differs from an ordinary cluster, and why.
     pub adaptations: Vec<Adaptation>,
     /// What binds the run in a cluster that was not made for it; none where everything in it may be changed and goes with it.

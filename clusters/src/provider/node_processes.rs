@@ -3,15 +3,10 @@
 use std::{
     fs,
     io::{self, ErrorKind},
-    net::{Ipv4Addr, TcpStream},
-    os::fd::AsFd,
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rustix::{
-    process::{Pid, Signal, kill_process},
-    thread::{LinkNameSpaceType, move_into_link_name_space},
-};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// How many steps up from a process its node's first one may be: a shim, a monitor, a few shells.
 const DEPTH: usize = 16;
@@ -23,26 +18,10 @@ pub struct NodeProcesses {
     first: i32,
 }
 
-/// What is done to a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NodeSignal {
-    /// It does nothing until it is continued; its connections stay open.
-    Stop,
-    /// It goes on.
-    Continue,
-    /// It ends at once and cannot clean up.
-    Kill,
-}
-
 impl NodeProcesses {
     /// Those beneath this process.
     pub const fn beneath(first: i32) -> Self {
         Self { first }
-    }
-
-    /// The processes of a component such as `kube-apiserver`, by the name of their program.
-    pub fn of_component(self, name: &str) -> Vec<i32> {
-        self.all().filter(|process| program_names(*process).any(|program| program == name)).collect()
     }
 
     /// The first processes of a pod's containers, by the pod's UID; not the one that only holds the pod's namespaces.
@@ -58,31 +37,15 @@ impl NodeProcesses {
         found.collect()
     }
 
-    /// Sends a signal to a process.
-    pub fn signal(process: i32, signal: NodeSignal) -> io::Result<()> {
+    /// Kills a process: it ends at once and cannot clean up.
+    pub fn kill(process: i32) -> io::Result<()> {
         let pid = Pid::from_raw(process).ok_or_else(|| io::Error::from(ErrorKind::NotFound))?;
-        let signal = match signal {
-            NodeSignal::Stop => Signal::STOP,
-            NodeSignal::Continue => Signal::CONT,
-            NodeSignal::Kill => Signal::KILL,
-        };
-        Ok(kill_process(pid, signal)?)
+        Ok(kill_process(pid, Signal::KILL)?)
     }
 
     /// A path of a process's file system, as a path of this host.
     pub fn path(process: i32, path: &Utf8Path) -> Utf8PathBuf {
         format!("/proc/{process}/root{path}").into()
-    }
-
-    /// Connects to a port of the loopback address of a process's network. It blocks for as long as that takes.
-    pub fn connect(process: i32, port: u16) -> io::Result<TcpStream> {
-        let namespace = fs::File::open(format!("/proc/{process}/ns/net"))?;
-        // The thread is in that network until its end, and its socket stays there afterwards.
-        let connecting = std::thread::spawn(move || {
-            move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
-            TcpStream::connect((Ipv4Addr::LOCALHOST, port))
-        });
-        connecting.join().unwrap_or_else(|_| Err(io::Error::other("the connecting thread ended")))
     }
 
     fn all(self) -> impl Iterator<Item = i32> {
@@ -141,8 +104,6 @@ mod tests {
         let above = parent(own).unwrap();
         assert!(is_beneath(own, above));
         assert!(!is_beneath(own, own));
-        let name = program_names(own).next().unwrap();
-        assert!(NodeProcesses::beneath(above).of_component(&name).contains(&own));
-        assert!(NodeProcesses::beneath(above).of_component("no such program").is_empty());
+        assert!(NodeProcesses::beneath(above).all().any(|process| process == own));
     }
 }

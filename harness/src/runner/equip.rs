@@ -42,6 +42,7 @@ use crate::{
     failure::Failure,
     place::Place,
     plan::PlannedCell,
+    relay::RelayPlace,
     scene::Stage,
     subject::{
         Attached, HostProcess, Subject, Way,
@@ -114,13 +115,16 @@ async fn equip_uninterrupted(
     phase.finish(phases);
 
     let phase = PhaseClock::start(context, planned, "install");
-    let client = connect(&description).await?;
+    let config = configuration(&description).await?;
+    let relay = description.relay_address.clone().map(|address| RelayPlace { address, api_server: authority(&config) });
+    let client = Client::try_from(config).map_err(|error| Failure::environment("talk to the cluster", error))?;
     let stage = Stage {
         cell: planned.id.clone(),
         client: client.clone(),
         state: ClusterState::watch(client.clone()),
         place: Place::of(description.guest.as_ref()),
         node_access: description.node_access.clone(),
+        relay,
         registry: Arc::clone(&context.registry),
         plain: plain.clone(),
         secure,
@@ -353,8 +357,8 @@ async fn push_shared(context: &CellContext) -> Result<(), Failure> {
     .map(drop)
 }
 
-/// A client for the cluster's own kubeconfig.
-async fn connect(cluster: &Description) -> Result<Client, Failure> {
+/// What the cluster's own kubeconfig says.
+async fn configuration(cluster: &Description) -> Result<Config, Failure> {
     let tried = "talk to the cluster";
     let kubeconfig = Kubeconfig::read_from(&cluster.kubeconfig).map_err(|error| Failure::environment(tried, error))?;
     let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
@@ -364,7 +368,13 @@ async fn connect(cluster: &Description) -> Result<Client, Failure> {
         // The cluster is on this machine: a proxy could only be in the way.
         config.proxy_url = None;
     }
-    Client::try_from(config).map_err(|error| Failure::environment(tried, error))
+    Ok(config)
+}
+
+/// Host and port of the API server.
+fn authority(config: &Config) -> String {
+    let url = &config.cluster_url;
+    format!("{}:{}", url.host().unwrap_or_default(), url.port_u16().unwrap_or(443))
 }
 
 /// What the host made necessary is part of what was tested.

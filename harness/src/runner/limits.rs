@@ -18,6 +18,8 @@ pub(crate) struct Limits {
     plain: Option<String>,
     /// Pulling from the registry that speaks TLS.
     secure: Option<String>,
+    /// Standing between a driver and the API server.
+    relay: Option<String>,
     /// Changing what everybody in the cluster uses.
     shared: Option<String>,
     /// Relying on pods being on one node.
@@ -39,6 +41,7 @@ impl Limits {
         let guest = cluster.guest.as_ref();
         Self {
             node,
+            relay: cluster.relay_address.as_ref().err().cloned(),
             plain: refused(&cluster.registries.plain),
             secure: refused(&cluster.registries.secure),
             shared: guest.map(|_| "the cluster is not the run's own, and others may use it".to_owned()),
@@ -80,9 +83,11 @@ impl Limits {
             }
             Step::Driver(step) | Step::Upgrade(step) => {
                 let elsewhere = self.shared.as_ref().filter(|_| step.workspaces != WorkspaceMode::Shared);
-                let node = self.node.as_ref().filter(|_| step.socket || step.past_api_server);
-                let past = node.map(|why| format!("it reaches the driver's process on its node: {why}"));
-                lacking(Purpose::Driver).or(past).or_else(|| {
+                let node = self.node.as_ref().filter(|_| step.socket);
+                let node = node.map(|why| format!("it reaches the driver's process on its node: {why}"));
+                let relay = self.relay.as_ref().filter(|_| step.through_relay);
+                let relay = relay.map(|why| format!("it stands between the driver and the API server: {why}"));
+                lacking(Purpose::Driver).or(node).or(relay).or_else(|| {
                     elsewhere.map(|why| format!("its driver makes or takes namespaces outside of its own: {why}"))
                 })
             }
@@ -96,11 +101,11 @@ impl Limits {
                 self.shared.as_ref().map(|why| format!("it makes namespaces: {why}"))
             }
             Step::Rights(_) => self.shared.as_ref().map(|why| format!("it asks for others' rights: {why}")),
-            Step::ApiServer(_) => self.node.as_ref().map(|why| format!("it stops the API server: {why}")),
             Step::Socket(_) => self.node.as_ref().map(|why| format!("it looks at a socket on a node: {why}")),
             Step::Taint(_) => self.shared.as_ref().map(|why| format!("it taints the nodes: {why}")),
             Step::Preload(_) => self.node.as_ref().map(|why| format!("it calls the runtime of the node: {why}")),
             Step::Secret(_)
+            | Step::ApiServer(_)
             | Step::Capabilities(_)
             | Step::Validate(_)
             | Step::Create(_)

@@ -217,11 +217,9 @@ impl Bench {
             judgement.expected = false;
             "the run was interrupted while it ran".clone_into(&mut judgement.summary);
         }
-        // A scenario that runs alone may have stopped the API server itself.
         if judgement.verdict != Verdict::NotRun
             && is_red(&judgement)
             && observations.environment_error.is_none()
-            && !scenario.alone
             && let Some(reason) = self.stage.lost().await
         {
             observations.environment_error = Some(reason);

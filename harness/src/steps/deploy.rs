@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use sandproof_protocol::v1::compute_driver_client::ComputeDriverClient;
-use sandproof_scenarios::{DriverSettings, DriverStep, PullSecretsAs, UseStep};
+use sandproof_scenarios::{ApiServerState, ApiServerStep, DriverSettings, DriverStep, PullSecretsAs, UseStep};
 use serde_json::{Value, json};
 
 use super::{StepError, rpc::Driver, volumes};
 use crate::{
+    relay::Relay,
     scene::{Scene, SceneDriver},
     subject::{
         SecretsForm, Settings, Site, StartError, Started, Workspaces,
@@ -22,6 +23,7 @@ pub(super) async fn driver(scene: &mut Scene, step: &DriverStep, name: &str) -> 
         scene.park_driver(current);
     }
     scene.workspace_mode = step.workspaces;
+    relay(scene, step).await?;
     let mut settings = settings(scene, step)?;
     if !scene.parked.is_empty() {
         // Its objects and its sandboxes are told from the others' by these.
@@ -39,6 +41,7 @@ pub(super) async fn driver(scene: &mut Scene, step: &DriverStep, name: &str) -> 
 pub(super) async fn upgrade(scene: &mut Scene, step: &DriverStep) -> Result<Value, StepError> {
     let missing = || StepError::Subject("the driver does not run, so it cannot be upgraded".to_owned());
     let before = scene.settings.clone().ok_or_else(missing)?;
+    relay(scene, step).await?;
     let deployed = scene.deployed.take().ok_or_else(missing)?;
     let settings = Settings { release: before.release, gateway: before.gateway, ..settings(scene, step)? };
     let stage = Arc::clone(&scene.stage);
@@ -48,6 +51,23 @@ pub(super) async fn upgrade(scene: &mut Scene, step: &DriverStep) -> Result<Valu
     let started = stage.subject.upgrade(&Site::of(&stage), &settings, deployed, step.expect).await.map_err(failed)?;
     scene.settings = Some(settings);
     Ok(seen(scene, started))
+}
+
+/// Lets the API server fall silent for the drivers behind the scenario's relay, or answer them again.
+pub(super) fn api_server(scene: &Scene, step: &ApiServerStep) -> Result<Value, StepError> {
+    let missing = || StepError::Subject("no driver has its API server behind a relay".to_owned());
+    scene.relay.as_ref().ok_or_else(missing)?.silence(step.state == ApiServerState::Silent);
+    Ok(json!({ "state": step.state }))
+}
+
+/// Opens the scenario's relay for a driver that is to have one.
+async fn relay(scene: &mut Scene, step: &DriverStep) -> Result<(), StepError> {
+    if step.through_relay && scene.relay.is_none() {
+        let failed = |found: &dyn std::fmt::Display| StepError::environment("open a relay to the API server", found);
+        let place = scene.stage.relay.as_ref().map_err(|why| failed(why))?;
+        scene.relay = Some(place.open().await.map_err(|error| failed(&error))?);
+    }
+    Ok(())
 }
 
 /// Speaks to another driver of the scenario from now on.
@@ -166,7 +186,7 @@ pub(crate) fn settings(scene: &Scene, step: &DriverStep) -> Result<Settings, Ste
         preflight: !step.skip_preflight,
         told: told(scene, &step.settings),
         socket: step.socket,
-        past_api_server: step.past_api_server,
+        relay: scene.relay.as_ref().filter(|_| step.through_relay).map(Relay::address),
         faults: FaultyParts::of(&stage.subject.faults).driver,
         reference_image: stage.driver_image.clone(),
     })

@@ -8,7 +8,6 @@ pub(crate) mod watching;
 mod awaiting;
 mod clear;
 mod deploy;
-mod node;
 mod preload;
 mod provide;
 mod read;
@@ -18,6 +17,7 @@ mod run;
 mod schema;
 mod socket;
 mod submit;
+mod taint;
 mod volumes;
 mod workspace;
 
@@ -90,7 +90,7 @@ pub(crate) async fn carry_out(scene: &mut Scene, steps: &[Step], verb: &mut &'st
 
 /// Puts back what a scenario's steps changed of the cluster.
 pub(crate) async fn restore(scene: &mut Scene) -> Result<(), StepError> {
-    node::restore(scene).await?;
+    taint::restore(scene).await?;
     volumes::restore(scene).await?;
     schema::restore(scene).await?;
     agent_sandbox::restore(scene).await
@@ -188,8 +188,8 @@ async fn one(scene: &mut Scene, step: &Step) -> Result<Option<Value>, StepError>
         Step::Remove(step) => workspace::remove(scene, step).await?,
         Step::Rotate(step) => workspace::rotate(scene, step),
         Step::Run(step) => run::cases(scene, step).await?,
-        Step::ApiServer(step) => node::api_server(scene, step)?,
-        Step::Taint(step) => node::taint(scene, step).await?,
+        Step::ApiServer(step) => deploy::api_server(scene, step)?,
+        Step::Taint(step) => taint::taint(scene, step).await?,
     };
     Ok(Some(observed))
 }

@@ -7,7 +7,7 @@ use sandproof_clusters::process::{Process, ProcessError};
 use sandproof_scenarios::{ChartSettings, Feature, ImageOrigin, Setting, WorkspaceMode, time_limits};
 use serde_json::{Map, Value, json};
 
-use super::{SecretsForm, Settings, Unappliable};
+use super::{SecretsForm, Settings, Unappliable, settings::RELAY};
 use crate::runner::spent::{Party, waiting};
 
 /// How long an installation may take: Helm renders, and creates a handful of objects.
@@ -145,6 +145,14 @@ pub(crate) fn values(chart: &ChartSettings, profile: &str, settings: &Settings) 
             && tree.set(chart.volume_mounts_value(), json!([{ "name": "driver-socket", "mountPath": SOCKET_VOLUME }]));
         if !told {
             return Err(unappliable("to listen on a socket", Feature::UnixSocket));
+        }
+    }
+    if let Some(relay) = settings.relay {
+        // A pod's own environment wins over what the kubelet puts there.
+        environment.push(json!({ "name": "KUBERNETES_SERVICE_HOST", "value": relay.ip().to_string() }));
+        environment.push(json!({ "name": "KUBERNETES_SERVICE_PORT", "value": relay.port().to_string() }));
+        if names.environment.is_none() {
+            return Err(unappliable(RELAY, Feature::ApiServerAddress));
         }
     }
     if !settings.faults.is_empty() {

@@ -6,7 +6,6 @@ use camino::{Utf8Path, Utf8PathBuf};
 use hyper_util::rt::TokioIo;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
-use sandproof_clusters::provider::NodeProcesses;
 use sandproof_protocol::v1::compute_driver_client::ComputeDriverClient;
 use thiserror::Error;
 use tokio::net::UnixStream;
@@ -38,12 +37,6 @@ pub(crate) struct Unreachable {
 pub(super) async fn to_pod(api: &Api<Pod>, pod: &str, port: u16) -> Result<Channel, Unreachable> {
     let place = format!("port {port} of pod {pod}");
     until_it_answers(place, || forwarded(api, pod, port)).await
-}
-
-/// Connects to the driver in a pod through the network of its process, past the API server, trying again until it answers.
-pub(super) async fn to_process(processes: NodeProcesses, uid: &str, port: u16) -> Result<Channel, Unreachable> {
-    let place = format!("port {port} of the network of pod {uid}");
-    until_it_answers(place, || inside(processes, uid, port)).await
 }
 
 /// Connects to the driver behind a Unix socket, trying again until it answers.
@@ -106,17 +99,6 @@ async fn forwarded(api: &Api<Pod>, pod: &str, port: u16) -> Result<Channel, Stri
             }
         })
     };
-    endpoint("http://driver.loopback").connect_with_connector(connector).await.map_err(|error| chain(&error))
-}
-
-async fn inside(processes: NodeProcesses, uid: &str, port: u16) -> Result<Channel, String> {
-    let process = processes.of_pod(uid).first().copied().ok_or("its process was not found on this host")?;
-    let connector = tower::service_fn(move |_: Uri| async move {
-        let connected = tokio::task::spawn_blocking(move || NodeProcesses::connect(process, port)).await;
-        let stream = connected.map_err(std::io::Error::other)??;
-        stream.set_nonblocking(true)?;
-        Ok::<_, std::io::Error>(TokioIo::new(tokio::net::TcpStream::from_std(stream)?))
-    });
     endpoint("http://driver.loopback").connect_with_connector(connector).await.map_err(|error| chain(&error))
 }
 

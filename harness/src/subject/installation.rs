@@ -9,7 +9,7 @@ use kube::{
 };
 use sandproof_clusters::{
     process::ProcessError,
-    provider::{NodeAccess, NodeProcesses, NodeSignal},
+    provider::{NodeAccess, NodeProcesses},
 };
 use sandproof_scenarios::{ChartSettings, DriverExpectation, time_limits};
 use serde_json::Value;
@@ -166,11 +166,7 @@ async fn settle(
     if settings.socket {
         return Ok(Started::OnSocket { deployed: Deployed::Pod(pod) });
     }
-    let connected = match site.processes.filter(|_| settings.past_api_server) {
-        Some(processes) => connection::to_process(processes, &pod.uid, told.port).await,
-        None => connection::to_pod(&pod.api, &pod.name, told.port).await,
-    };
-    match connected {
+    match connection::to_pod(&pod.api, &pod.name, told.port).await {
         Ok(channel) => Ok(Started::Running { channel, deployed: Deployed::Pod(pod) }),
         Err(unreachable) => {
             let mut log = pod.last_lines(false).await;
@@ -234,7 +230,7 @@ impl DriverPod {
         let before = self.restarts(&site.state);
         let found = processes.of_pod(&self.uid).first().copied();
         let process = found.ok_or_else(|| StartError::environment(tried(), "it was not found"))?;
-        NodeProcesses::signal(process, NodeSignal::Kill).map_err(|error| StartError::environment(tried(), error))?;
+        NodeProcesses::kill(process).map_err(|error| StartError::environment(tried(), error))?;
         let again = site.state.wait(START_DEADLINE, |state| (self.restarts(state) > before).then_some(())).await;
         Ok(again.found.is_some())
     }

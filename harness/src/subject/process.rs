@@ -1,12 +1,14 @@
 //! A subject on the host: one process for each scenario, reached over a Unix socket in a private directory.
 
 use std::{
+    net::SocketAddr,
     os::unix::fs::PermissionsExt,
     process::{ExitStatus, Stdio},
     time::Duration,
 };
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
+use kube::config::Kubeconfig;
 use sandproof_clusters::process::{BoundChild, Process, SpawnStdio};
 use sandproof_scenarios::{Feature, ProcessSettings, Told};
 
@@ -82,8 +84,14 @@ impl HostProcess {
         let errors = out.try_clone().map_err(|error| StartError::environment(tried(), error))?;
         let stdio =
             SpawnStdio { stdin: Stdio::null(), stdout: out.into_file().into(), stderr: errors.into_file().into() };
+        let kubeconfig = match settings.relay {
+            None => self.kubeconfig.clone(),
+            Some(relay) => self
+                .kubeconfig_through(relay, &directory)
+                .map_err(|error| StartError::environment("write a kubeconfig", error))?,
+        };
         let child = self
-            .process(words)
+            .process(words, &kubeconfig)
             .spawn_bound(stdio)
             .await
             .map_err(|error| StartError::environment("start the driver's process", error))?;
@@ -109,13 +117,24 @@ impl HostProcess {
         Ok(Started::Ended { exit_code, log, deployed: Some(Deployed::Process(driver)) })
     }
 
-    fn process(&self, words: Words) -> Process {
+    /// The cluster's kubeconfig with a relay in place of the API server, as a file in the driver's directory.
+    fn kubeconfig_through(&self, relay: SocketAddr, directory: &Utf8Path) -> std::io::Result<Utf8PathBuf> {
+        let mut kubeconfig = Kubeconfig::read_from(&self.kubeconfig).map_err(std::io::Error::other)?;
+        for cluster in kubeconfig.clusters.iter_mut().filter_map(|named| named.cluster.as_mut()) {
+            cluster.server = Some(format!("https://{relay}"));
+        }
+        let file = directory.join("kubeconfig");
+        fs_err::write(&file, serde_json::to_vec(&kubeconfig)?)?;
+        Ok(file)
+    }
+
+    fn process(&self, words: Words, kubeconfig: &Utf8Path) -> Process {
         // The cluster is on this machine: a proxy could only be in the way.
         let inherited =
             std::env::vars_os().filter(|(name, _)| !name.to_string_lossy().to_ascii_lowercase().ends_with("_proxy"));
         let process =
             inherited.fold(Process::new(&self.program).env_clear(), |process, (name, value)| process.env(name, value));
-        let process = process.args(&self.arguments).args(words.arguments).env("KUBECONFIG", &self.kubeconfig);
+        let process = process.args(&self.arguments).args(words.arguments).env("KUBECONFIG", kubeconfig);
         words.environment.into_iter().fold(process, |process, (name, value)| process.env(name, value))
     }
 }

@@ -2,7 +2,7 @@
 
 use sandproof_scenarios::Feature;
 
-use super::{Deployed, Settings, StartError, Started, Unappliable, connection, reference::Address};
+use super::{Deployed, Settings, StartError, Started, Unappliable, connection, reference::Address, settings::RELAY};
 
 /// A driver that runs already.
 #[derive(Debug, Clone)]
@@ -40,6 +40,7 @@ fn wanted(settings: &Settings) -> Option<(&'static str, Feature)> {
     let told = settings.told.keys().map(|setting| (true, setting.name(), setting.feature()));
     let workspaces = settings.workspaces.feature().map(|feature| (true, "its workspace mode", feature));
     let socket = settings.socket.then_some((true, "to listen on a socket", Feature::UnixSocket));
-    let mut wishes = wishes.into_iter().chain(workspaces).chain(socket).chain(told);
+    let relay = settings.relay.map(|_| (true, RELAY, Feature::ApiServerAddress));
+    let mut wishes = wishes.into_iter().chain(workspaces).chain(socket).chain(relay).chain(told);
     wishes.find_map(|(wanted, what, feature)| wanted.then_some((what, feature)))
 }

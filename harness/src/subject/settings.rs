@@ -1,9 +1,14 @@
 //! What a scenario wants of its driver, whatever way the driver is told.
 
+use std::net::SocketAddr;
+
 use sandproof_scenarios::{DriverSettings, Feature, WorkspaceMode};
 use thiserror::Error;
 
 use super::chart::ImageValue;
+
+/// A driver whose API server is a relay is told so.
+pub(super) const RELAY: &str = "the address of its API server";
 
 /// How the names of the pull secrets are handed to the driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,8 +53,8 @@ pub(crate) struct Settings {
     pub(crate) told: DriverSettings,
     /// Whether it listens on a Unix socket in its own pod, where a chart would have it listen on TCP.
     pub(crate) socket: bool,
-    /// Whether it is called past the API server.
-    pub(crate) past_api_server: bool,
+    /// Where it finds a relay in place of the API server; none where it goes to the API server itself.
+    pub(crate) relay: Option<SocketAddr>,
     /// Faults of the reference driver.
     pub(crate) faults: Vec<String>,
     /// The reference driver's image, for a chart whose profile asks for it.
@@ -76,7 +81,7 @@ impl Settings {
             preflight: true,
             told: DriverSettings::new(),
             socket: false,
-            past_api_server: false,
+            relay: None,
             faults: Vec::new(),
             reference_image: image("driver"),
         }

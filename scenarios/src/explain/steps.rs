@@ -29,8 +29,10 @@ fn words(step: &Step) -> Sentence {
         Step::Socket(_) => "look at the Unix socket of the driver, and knock as another user".to_owned(),
         Step::Run(step) => return run(step),
         Step::ApiServer(step) => match step.state {
-            ApiServerState::Stopped => "stop the API server, which takes connections and answers none".to_owned(),
-            ApiServerState::Running => "let the API server go on".to_owned(),
+            ApiServerState::Silent => {
+                "let the driver's API server fall silent: it takes connections and answers none".to_owned()
+            }
+            ApiServerState::Answering => "let the driver's API server answer again".to_owned(),
         },
         Step::Taint(step) => {
             let taint = format!("{}={}:{}", step.key, step.value, step.effect.as_str());
@@ -163,8 +165,8 @@ fn driver(step: &DriverStep, verb: &str) -> Sentence {
     if step.socket {
         details.push("it listens on a Unix socket".to_owned());
     }
-    if step.past_api_server {
-        details.push("it is called past the API server".to_owned());
+    if step.through_relay {
+        details.push("its API server is behind a relay of the run".to_owned());
     }
     if step.workspaces != WorkspaceMode::Shared {
         details.push(format!("workspace mode: {}", code(step.workspaces.as_str())));

@@ -59,13 +59,15 @@ pub enum Feature {
     SidecarTopology,
     /// It can listen on a Unix socket.
     UnixSocket,
+    /// It can be told where its API server is.
+    ApiServerAddress,
     /// It takes a sandbox's user and group from OpenShift's annotations.
     NamespaceIdentity,
 }
 
 impl Feature {
     /// Every feature, in the order in which they are listed.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Chart,
         Self::Preflight,
         Self::Start,
@@ -89,6 +91,7 @@ impl Feature {
         Self::GatewayTokens,
         Self::SidecarTopology,
         Self::UnixSocket,
+        Self::ApiServerAddress,
         Self::NamespaceIdentity,
     ];
 
@@ -118,6 +121,7 @@ impl Feature {
             Self::GatewayTokens => "gateway-tokens",
             Self::SidecarTopology => "sidecar-topology",
             Self::UnixSocket => "unix-socket",
+            Self::ApiServerAddress => "api-server-address",
             Self::NamespaceIdentity => "namespace-identity",
         }
     }
@@ -152,6 +156,7 @@ impl Feature {
             Self::GatewayTokens => "it gives sandboxes a token to show to their gateway",
             Self::SidecarTopology => "it can have a container of its own guard a sandbox's network",
             Self::UnixSocket => "it can listen on a Unix socket",
+            Self::ApiServerAddress => "it can be told where its API server is",
             Self::NamespaceIdentity => {
                 "it takes a sandbox's user and group from OpenShift's annotations of the namespace where it was told none"
             }
@@ -208,6 +213,9 @@ fn of_driver(driver: &DriverStep, needed: &mut BTreeSet<Feature>) {
     if driver.socket {
         needed.insert(Feature::UnixSocket);
     }
+    if driver.through_relay {
+        needed.insert(Feature::ApiServerAddress);
+    }
     match driver.workspaces {
         WorkspaceMode::Shared => {}
         WorkspaceMode::Managed => drop(needed.insert(Feature::ManagedWorkspaces)),
@@ -255,6 +263,7 @@ mod tests {
     #[case("{supervisorImage: other}", &[Feature::ConfiguredSupervisorImage])]
     #[case("{settings: {topology: sidecar, tokenSeconds: 600}}", &[Feature::GatewayTokens, Feature::SidecarTopology])]
     #[case("{socket: true}", &[Feature::UnixSocket])]
+    #[case("{throughRelay: true}", &[Feature::ApiServerAddress])]
     fn what_a_driver_is_told_it_must_be_able_to_be_told(#[case] step: &str, #[case] needed: &[Feature]) {
         let driver: DriverStep = crate::yaml::from_str(step).unwrap();
         assert_eq!(Feature::of_steps(&[Step::Driver(driver)]), needed.iter().copied().collect());

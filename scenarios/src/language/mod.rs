@@ -7,7 +7,6 @@
 mod agent_sandbox;
 mod axis;
 mod check;
-mod cluster_changes;
 mod cluster_objects;
 mod container_run;
 mod feature;
@@ -18,13 +17,13 @@ mod setting;
 mod step;
 mod step_fields;
 mod subject_steps;
+mod taint;
 mod workspace;
 
 pub use agent_sandbox::{ChangeStep, ControllerState, InstallationStep, ReadStep, SandboxVersion, StoreStep};
 pub use axis::{Axis, Variation};
 pub(crate) use check::Plain;
 pub use check::{Check, Matcher};
-pub use cluster_changes::{ApiServerState, ApiServerStep, TaintEffect, TaintStep};
 pub use cluster_objects::{RightsStep, ServiceAccountStep, VolumeStep};
 pub use container_run::{RunCase, RunStep};
 pub use feature::Feature;
@@ -41,5 +40,6 @@ pub use step_fields::{
     AwaitUntil, DriverExpectation, EventGoal, ImageAccess, ImageContent, PullSecretsAs, RegistryKind, SchemaLack,
     SecretHost, SecretPassword, SecretType,
 };
-pub use subject_steps::{SocketStep, UseStep};
+pub use subject_steps::{ApiServerState, ApiServerStep, SocketStep, UseStep};
+pub use taint::{TaintEffect, TaintStep};
 pub use workspace::{LifeCycleStep, LookAtStep, NamespaceStep, RemoveStep, RotateStep, WorkspaceMode, WorkspaceStep};

@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 
 use super::Period;
 use super::agent_sandbox::{ChangeStep, InstallationStep, ReadStep, SandboxVersion, StoreStep};
-use super::cluster_changes::{ApiServerStep, TaintStep};
 use super::cluster_objects::{RightsStep, ServiceAccountStep, VolumeStep};
 use super::container_run::RunStep;
 use super::request::{CaseRequests, SandboxRequest, Submission};
@@ -19,7 +18,8 @@ use super::step_fields::{
     AwaitUntil, DriverExpectation, EventGoal, ImageAccess, ImageContent, PullSecretsAs, RegistryKind, SchemaLack,
     SecretHost, SecretPassword, SecretType,
 };
-use super::subject_steps::{SocketStep, UseStep};
+use super::subject_steps::{ApiServerStep, SocketStep, UseStep};
+use super::taint::TaintStep;
 use super::workspace::{
     LifeCycleStep, LookAtStep, NamespaceStep, RemoveStep, RotateStep, WorkspaceMode, WorkspaceStep,
 };
@@ -104,7 +104,7 @@ pub enum Step {
     Rotate(RotateStep),
     /// Runs an image's own program in pods past the driver.
     Run(RunStep),
-    /// Stops the API server, or lets it go on; for scenarios that run `alone`.
+    /// Lets the API server of a driver behind a relay fall silent, or answer again.
     ApiServer(ApiServerStep),
     /// Taints the nodes until the scenario ends; for scenarios that run `alone`.
     Taint(TaintStep),
@@ -186,9 +186,9 @@ pub struct DriverStep {
     /// Whether it listens on a Unix socket that others on its machine must not use, and not on TCP; then no step may call it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub socket: bool,
-    /// Whether it is called past the API server, so that the calls arrive while that does not answer.
+    /// Whether a relay of the run stands between it and its API server, which `apiServer` steps can silence for it alone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub past_api_server: bool,
+    pub through_relay: bool,
     /// How it maps workspaces to namespaces.
     #[serde(default, skip_serializing_if = "WorkspaceMode::is_usual")]
     pub workspaces: WorkspaceMode,

@@ -38,6 +38,7 @@ pub(super) fn steps<'a>(
         watches: BTreeSet::new(),
         drivers: BTreeMap::new(),
         driver: None,
+        relayed: false,
         alone: instance.alone,
     };
     for (position, step) in instance.steps.iter().enumerate() {
@@ -67,6 +68,8 @@ struct Names<'a, 'e> {
     watches: BTreeSet<&'a str>,
     drivers: BTreeMap<&'a str, DriverState>,
     driver: Option<&'a str>,
+    /// Whether some driver has its API server behind a relay.
+    relayed: bool,
     alone: bool,
 }
 
@@ -88,7 +91,13 @@ impl<'a> Names<'a, '_> {
                     self.error("nothing is run", at, "write at least one case");
                 }
             }
-            Step::ApiServer(_) | Step::Taint(_) => self.needs_to_be_alone(at),
+            Step::ApiServer(_) => {
+                if !self.relayed {
+                    let help = "write `throughRelay: true` in the `driver` step";
+                    self.error("no driver has its API server behind a relay here", at, help);
+                }
+            }
+            Step::Taint(_) => self.needs_to_be_alone(at),
             Step::Socket(_) => {
                 if self.state() != Some(DriverState::OnSocket) {
                     self.error("no driver listens on a socket here", at, "write `socket: true` in the `driver` step");
@@ -203,6 +212,7 @@ impl<'a> Names<'a, '_> {
     }
 
     fn told(&mut self, driver: &'a DriverStep, at: &[At]) {
+        self.relayed |= driver.through_relay;
         for (position, name) in driver.pull_secrets.iter().enumerate() {
             let mut at = field(at, "pullSecrets");
             at.push(position.into());

@@ -244,6 +244,11 @@ fn the_good_scenario_is_good() {
     "- watch: {}\n  - socket: {}",
     "line 20, at socket: no driver listens on a socket here (write `socket: true` in the `driver` step)"
 )]
+#[case::no_relay(
+    "- watch: {}",
+    "- watch: {}\n  - apiServer: {state: silent}",
+    "line 20, at apiServer: no driver has its API server behind a relay here (write `throughRelay: true` in the `driver` step)"
+)]
 #[case::shared_node(
     "- watch: {}",
     "- watch: {}\n  - taint: {key: a, effect: NoSchedule}",

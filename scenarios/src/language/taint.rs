@@ -1,17 +1,7 @@
-//! The verbs that change the cluster itself until the scenario ends; for scenarios that run alone.
+//! `taint`: the nodes take no other pods until the scenario ends.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-/// Whether the API server runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum ApiServerState {
-    /// It takes connections and answers none.
-    Stopped,
-    /// It answers.
-    Running,
-}
 
 /// What a taint does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -20,17 +10,6 @@ pub enum TaintEffect {
     NoSchedule,
     /// Beyond that, those that are there have to go.
     NoExecute,
-}
-
-/// Fields of `apiServer`: stops the processes of the API server, or lets them go on. Observes `{state}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ApiServerStep {
-    /// The name of the observation.
-    #[serde(rename = "as", default, skip_serializing_if = "Option::is_none")]
-    pub observe_as: Option<String>,
-    /// What it is to do from now on.
-    pub state: ApiServerState,
 }
 
 /// Fields of `taint`: every node gets the taint. Observes `{nodes}`.

@@ -1,43 +1,15 @@
-//! `apiServer` and `taint`: what changes the cluster itself until the scenario ends.
+//! `taint`: the nodes take no other pods until the scenario ends.
 
 use k8s_openapi::api::core::v1::Node;
 use kube::{
     Api, ResourceExt,
     api::{ListParams, Patch, PatchParams},
 };
-use sandproof_clusters::provider::{NodeAccess, NodeProcesses, NodeSignal};
-use sandproof_scenarios::{ApiServerState, ApiServerStep, TaintStep};
+use sandproof_scenarios::TaintStep;
 use serde_json::{Value, json};
 
 use super::StepError;
 use crate::scene::Scene;
-
-/// The program, as every provider starts it.
-const API_SERVER: &str = "kube-apiserver";
-
-/// Stops the API server, or lets it go on.
-pub(super) fn api_server(scene: &mut Scene, step: &ApiServerStep) -> Result<Value, StepError> {
-    match step.state {
-        ApiServerState::Stopped => {
-            let tried = "stop the API server";
-            let NodeAccess::Runtime { processes, .. } = &scene.stage.node_access else {
-                return Err(StepError::environment(tried, "its processes are not on this host"));
-            };
-            let found = processes.of_component(API_SERVER);
-            if found.is_empty() {
-                return Err(StepError::environment(tried, format!("no process {API_SERVER} was found on the node")));
-            }
-            for process in found {
-                // Listed before it is stopped, so that it goes on whatever happens.
-                scene.stopped.push(process);
-                NodeProcesses::signal(process, NodeSignal::Stop)
-                    .map_err(|error| StepError::environment(tried, error))?;
-            }
-        }
-        ApiServerState::Running => go_on(scene)?,
-    }
-    Ok(json!({ "state": step.state }))
-}
 
 /// Taints every node.
 pub(super) async fn taint(scene: &mut Scene, step: &TaintStep) -> Result<Value, StepError> {
@@ -47,24 +19,14 @@ pub(super) async fn taint(scene: &mut Scene, step: &TaintStep) -> Result<Value, 
     Ok(json!({ "nodes": nodes }))
 }
 
-/// Lets the API server go on, and takes the taints away.
+/// Takes the taints away.
 pub(super) async fn restore(scene: &mut Scene) -> Result<(), StepError> {
-    go_on(scene)?;
     let keys = std::mem::take(&mut scene.taints);
     if keys.is_empty() {
         return Ok(());
     }
     let is_ours = |taint: &Value| taint["key"].as_str().is_some_and(|key| keys.contains(key));
     change_taints(scene, "take the taints from the nodes", |taints| taints.retain(|taint| !is_ours(taint))).await?;
-    Ok(())
-}
-
-fn go_on(scene: &mut Scene) -> Result<(), StepError> {
-    while let Some(process) = scene.stopped.last().copied() {
-        NodeProcesses::signal(process, NodeSignal::Continue)
-            .map_err(|error| StepError::environment("let the API server go on", error))?;
-        scene.stopped.pop();
-    }
     Ok(())
 }
 
