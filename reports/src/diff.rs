@@ -18,6 +18,8 @@ pub struct Diff {
     pub regressed: Vec<Change>,
     /// Red before, and not red now.
     pub fixed: Vec<Change>,
+    /// One of the two records has no judgement on it (`error`, `not-run`), and the other one has.
+    pub unjudged: Vec<Change>,
     /// Red before and now, with another verdict or for another cause.
     pub changed_cause: Vec<Change>,
     /// Not red before nor now, with another verdict.
@@ -69,6 +71,8 @@ pub fn diff(old: &Record, new: &Record) -> Diff {
         let old_side = before.remove(&key(&cell.id, result)).map(|(_, result)| Side::of(result, old));
         let list = match &old_side {
             None => &mut diff.new,
+            // What was not judged is neither better nor worse.
+            Some(old_side) if old_side.is_judged() != new_side.is_judged() => &mut diff.unjudged,
             Some(old_side) => match (old_side.red, new_side.red) {
                 (false, true) => &mut diff.regressed,
                 (true, false) => &mut diff.fixed,
@@ -98,7 +102,14 @@ fn key<'r>(cell: &'r str, result: &'r CaseResult) -> Key<'r> {
 impl Diff {
     /// Whether the new record is worse: something regressed, or something new is red.
     pub fn is_worse(&self) -> bool {
-        !self.regressed.is_empty() || self.new.iter().any(|change| change.new.as_ref().is_some_and(|side| side.red))
+        let is_red = |side: &Side| side.red && side.is_judged();
+        !self.regressed.is_empty() || self.new.iter().any(|change| change.new.as_ref().is_some_and(is_red))
+    }
+
+    /// Whether the new record leaves open whether it is worse: it does not judge what the old one judged, or what is new.
+    pub fn is_open(&self) -> bool {
+        let mut changes = self.unjudged.iter().chain(&self.new);
+        changes.any(|change| change.new.as_ref().is_some_and(|side| !side.is_judged()))
     }
 
     /// Whether nothing changed.
@@ -106,10 +117,11 @@ impl Diff {
         self.lists().iter().all(|(_, list)| list.is_empty())
     }
 
-    fn lists(&self) -> [(&'static str, &[Change]); 6] {
+    fn lists(&self) -> [(&'static str, &[Change]); 7] {
         [
             ("regressed", &self.regressed),
             ("fixed", &self.fixed),
+            ("not judged", &self.unjudged),
             ("red with another cause", &self.changed_cause),
             ("another verdict", &self.changed_verdict),
             ("new", &self.new),
@@ -127,6 +139,10 @@ impl Change {
 impl Side {
     fn of(result: &CaseResult, record: &Record) -> Self {
         Self { verdict: result.verdict, red: result.is_red(record.run.is_strict()), cause: result.cause.clone() }
+    }
+
+    fn is_judged(&self) -> bool {
+        !matches!(self.verdict, Verdict::Error | Verdict::NotRun)
     }
 
     fn is_alike(&self, other: &Self) -> bool {
@@ -228,6 +244,33 @@ mod tests {
           F in cell: was pass
         ");
         assert!(diff.is_worse());
+    }
+
+    #[test]
+    fn what_was_not_judged_is_neither_fixed_nor_worse() {
+        let old = with(&[
+            ("A", Verdict::Fail, None),
+            ("B", Verdict::Pass, None),
+            ("C", Verdict::Error, Some("no cluster")),
+            ("D", Verdict::NotRun, None),
+        ]);
+        let new = with(&[
+            ("A", Verdict::NotRun, None),
+            ("B", Verdict::Error, Some("no cluster")),
+            ("C", Verdict::Pass, None),
+            ("D", Verdict::NotRun, None),
+        ]);
+        let changed = diff(&old, &new);
+        insta::assert_snapshot!(changed.to_string(), @r"
+        not judged (3)
+          A in cell: fail → not-run
+          B in cell: pass → error: no cluster
+          C in cell: error → pass
+        ");
+        assert!(!changed.is_worse() && changed.is_open());
+        assert!(!diff(&new, &old).is_worse() && diff(&new, &old).is_open());
+        let judged = with(&[("A", Verdict::Fail, None)]);
+        assert!(!diff(&judged, &judged).is_open());
     }
 
     #[test]

@@ -101,7 +101,7 @@ pub fn merge(records: &[Record]) -> Result<Merged, MergeError> {
     let (first, others) = records.split_first().ok_or(MergeError::Nothing)?;
     let mut run = first.run.clone();
     let mut conflicts = Vec::new();
-    let mut joined = Joined::default();
+    let mut joined = Joined { strict: first.run.is_strict(), ..Joined::default() };
     joined.add(&first.cells, &mut conflicts);
     for other in others {
         if other.run.profile != run.profile {
@@ -134,6 +134,8 @@ pub fn merge(records: &[Record]) -> Result<Merged, MergeError> {
 /// Cells as they come together, with an index of their results.
 #[derive(Default)]
 struct Joined {
+    /// Whether a flaky result counts against the run.
+    strict: bool,
     cells: Vec<Cell>,
     positions: BTreeMap<String, usize>,
     results: BTreeMap<(usize, String, String), usize>,
@@ -155,6 +157,9 @@ impl Joined {
     }
 
     fn add_result(&mut self, position: usize, result: &CaseResult, conflicts: &mut Vec<Conflict>) {
+        let strict = self.strict;
+        // What counts against the run is worse than what does not, whatever its name.
+        let rank = |result: &CaseResult| (result.is_red(strict), result.verdict);
         let cell = &mut self.cells[position];
         let key = (position, result.scenario.clone(), result.params_text());
         let index = *self.results.entry(key).or_insert(cell.results.len());
@@ -164,8 +169,8 @@ impl Joined {
         };
         if known.verdict == Verdict::NotRun {
             *known = result.clone();
-        } else if known.verdict != result.verdict && result.verdict != Verdict::NotRun {
-            let dropped = if result.verdict > known.verdict {
+        } else if rank(known) != rank(result) && result.verdict != Verdict::NotRun {
+            let dropped = if rank(result) > rank(known) {
                 std::mem::replace(known, result.clone()).verdict
             } else {
                 result.verdict
@@ -253,6 +258,18 @@ mod tests {
                 merged.conflicts.iter().map(ToString::to_string).collect::<Vec<_>>(),
                 ["S-1 in a was judged twice: kept fail, dropped pass"],
             );
+        }
+    }
+
+    #[test]
+    fn what_counts_against_the_run_is_worse_than_what_does_not() {
+        let mut excused = shard("a", &[("S-1", Verdict::UnsupportedSilent)]);
+        excused.cells[0].results[0].expected = true;
+        let red = shard("a", &[("S-1", Verdict::UnexpectedPass)]);
+        for shards in [[excused.clone(), red.clone()], [red, excused]] {
+            let merged = merge(&shards).unwrap();
+            assert_eq!(verdicts(&merged.record), [("a/S-1".to_owned(), Verdict::UnexpectedPass)]);
+            assert_eq!(merged.conflicts.len(), 1);
         }
     }
 

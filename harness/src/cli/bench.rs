@@ -42,10 +42,10 @@ pub(crate) struct SideBySideArguments {
     #[arg(long, env = "SANDPROOF_CELLS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) cells: Option<u16>,
     /// Run each cell alone first, so that the gain is measured and not estimated
-    #[arg(long)]
+    #[arg(long, env = "SANDPROOF_ALONE")]
     pub(crate) alone: bool,
     /// Print JSON
-    #[arg(long)]
+    #[arg(long, env = "SANDPROOF_JSON")]
     pub(crate) json: bool,
 }
 
@@ -107,6 +107,6 @@ pub(crate) struct BenchSuiteArguments {
     #[arg(long, short, env = "SANDPROOF_JOBS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) jobs: Option<u16>,
     /// Print JSON
-    #[arg(long)]
+    #[arg(long, env = "SANDPROOF_JSON")]
     pub(crate) json: bool,
 }

@@ -14,7 +14,7 @@ pub(crate) enum ExpectationsCommand {
 #[derive(Debug, Args)]
 pub(crate) struct UpdateArguments {
     /// The report to propose them from: report.json or the directory it is in
-    #[arg(long, value_name = "REPORT")]
+    #[arg(long, env = "SANDPROOF_FROM", value_name = "REPORT")]
     pub(crate) from: Utf8PathBuf,
     /// The suite directory that the report is about; the project's own when not given
     #[arg(long, env = "SANDPROOF_SUITE", value_name = "DIR")]

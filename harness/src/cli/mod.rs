@@ -112,7 +112,7 @@ pub(crate) struct PlanArguments {
     #[command(flatten)]
     pub(crate) selection: SelectionArguments,
     /// Print JSON: the matrix for a CI system
-    #[arg(long)]
+    #[arg(long, env = "SANDPROOF_JSON")]
     pub(crate) json: bool,
 }
 
@@ -139,7 +139,7 @@ pub(crate) struct ListArguments {
     #[arg(long, env = "SANDPROOF_SUITE", value_name = "DIR")]
     pub(crate) suite: Option<Utf8PathBuf>,
     /// Print JSON
-    #[arg(long)]
+    #[arg(long, env = "SANDPROOF_JSON")]
     pub(crate) json: bool,
 }
 
@@ -166,6 +166,9 @@ pub(crate) struct ReproArguments {
     /// The seed; that of the report when not given
     #[arg(long, env = "SANDPROOF_SEED", value_name = "N")]
     pub(crate) seed: Option<u32>,
+    /// The suite directory; that of the report when not given
+    #[arg(long, env = "SANDPROOF_SUITE", value_name = "DIR")]
+    pub(crate) suite: Option<Utf8PathBuf>,
     /// Where the cell is a cluster that was already there; what is not said is as in the report.
     #[command(flatten)]
     pub(crate) existing: ExistingArguments,
@@ -194,7 +197,7 @@ pub(crate) enum ClusterCommand {
     /// List clusters
     List {
         /// Print JSON
-        #[arg(long)]
+        #[arg(long, env = "SANDPROOF_JSON")]
         json: bool,
     },
     /// Print the path of a cluster's kubeconfig; the user's own is never touched
@@ -202,7 +205,7 @@ pub(crate) enum ClusterCommand {
         /// The cluster's name
         name: String,
         /// Print its content instead
-        #[arg(long)]
+        #[arg(long, env = "SANDPROOF_RAW")]
         raw: bool,
     },
     /// Open a shell, or run a command, inside the node with KUBECONFIG set
@@ -220,7 +223,7 @@ pub(crate) enum ClusterCommand {
         /// One program, for example kubelet
         component: Option<String>,
         /// Lines from the end of each log; 0 prints all
-        #[arg(long, default_value_t = 40, value_name = "N")]
+        #[arg(long, env = "SANDPROOF_TAIL", default_value_t = 40, value_name = "N")]
         tail: usize,
     },
 }
@@ -233,7 +236,7 @@ pub(crate) enum ReportCommand {
         /// report.json or the directory it is in
         report: Utf8PathBuf,
         /// The form
-        #[arg(long, value_enum, default_value_t)]
+        #[arg(long, env = "SANDPROOF_FORMAT", value_enum, default_value_t)]
         format: ReportFormat,
     },
     /// Merge the reports of shards into one directory
@@ -242,17 +245,17 @@ pub(crate) enum ReportCommand {
         #[arg(required = true)]
         reports: Vec<Utf8PathBuf>,
         /// Where the merged report goes
-        #[arg(long, value_name = "DIR")]
+        #[arg(long, env = "SANDPROOF_OUT", value_name = "DIR")]
         out: Utf8PathBuf,
     },
-    /// Show what changed between two reports; exit 1 where something got worse
+    /// Show what changed between two reports; exit 1 where something got worse, 3 where that is not known
     Diff {
         /// The older one
         old: Utf8PathBuf,
         /// The newer one
         new: Utf8PathBuf,
         /// Print JSON
-        #[arg(long)]
+        #[arg(long, env = "SANDPROOF_JSON")]
         json: bool,
     },
     /// Show each scenario's verdict over several reports, oldest first
@@ -260,6 +263,9 @@ pub(crate) enum ReportCommand {
         /// The reports
         #[arg(required = true)]
         reports: Vec<Utf8PathBuf>,
+        /// Print JSON
+        #[arg(long, env = "SANDPROOF_JSON")]
+        json: bool,
     },
 }
 
@@ -283,10 +289,10 @@ pub(crate) enum ReportFormat {
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArguments {
     /// Install what is missing
-    #[arg(long)]
+    #[arg(long, env = "SANDPROOF_FIX")]
     pub(crate) fix: bool,
     /// Print JSON
-    #[arg(long)]
+    #[arg(long, env = "SANDPROOF_JSON")]
     pub(crate) json: bool,
 }
 
@@ -296,7 +302,7 @@ pub(crate) enum ComponentsCommand {
     /// List the pinned components and which of them the cache has
     List {
         /// Print JSON
-        #[arg(long)]
+        #[arg(long, env = "SANDPROOF_JSON")]
         json: bool,
     },
     /// Obtain components from the cache, a mirror, the official download or a build
@@ -307,7 +313,7 @@ pub(crate) enum ComponentsCommand {
         #[arg(value_name = "NAME[@VERSION]")]
         names: Vec<String>,
         /// Every version that the cells of the matrix need
-        #[arg(long, conflicts_with = "names")]
+        #[arg(long, env = "SANDPROOF_EVERY", conflicts_with = "names")]
         every: bool,
     },
     /// Compare every cached file with the checksum that was recorded for it
@@ -332,10 +338,10 @@ pub(crate) enum ComponentsCommand {
 #[derive(Debug, Args)]
 pub(crate) struct SweepArguments {
     /// Print JSON
-    #[arg(long)]
+    #[arg(long, env = "SANDPROOF_JSON")]
     pub(crate) json: bool,
     /// Remove kept clusters too
-    #[arg(long)]
+    #[arg(long, env = "SANDPROOF_KEPT")]
     pub(crate) kept: bool,
 }
 
@@ -351,6 +357,20 @@ mod tests {
     use clap::CommandFactory;
 
     use super::Cli;
+
+    /// The flags of a command and of those beneath it that no environment variable sets.
+    fn without_a_variable(command: &clap::Command) -> Vec<String> {
+        let is_ours =
+            |name: Option<&std::ffi::OsStr>| name.is_some_and(|name| name.to_string_lossy().starts_with("SANDPROOF_"));
+        let own = command.get_arguments().filter(|flag| flag.get_long().is_some() && !is_ours(flag.get_env()));
+        let own = own.map(|flag| format!("{} --{}", command.get_name(), flag.get_long().unwrap_or_default()));
+        own.chain(command.get_subcommands().flat_map(without_a_variable)).collect()
+    }
+
+    #[test]
+    fn every_flag_can_be_set_by_the_environment() {
+        assert_eq!(without_a_variable(&Cli::command()), [""; 0]);
+    }
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -131,7 +131,7 @@ pub(crate) struct RunArguments {
     /// Scenarios of each cell that run side by side; chosen by the host's cores when not given
     #[arg(long, short, env = "SANDPROOF_JOBS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) jobs: Option<u16>,
-    /// Attempts for a red scenario; a pass after the first is flaky, never a plain pass
+    /// Further attempts for a red scenario; a pass at one of them is flaky, never a plain pass
     #[arg(long, default_value_t = 0, env = "SANDPROOF_RETRIES", value_name = "N", value_parser = clap::value_parser!(u8).range(0..=5))]
     pub(crate) retries: u8,
     /// Decides the order in which scenarios that run side by side begin; drawn when not given

@@ -11,19 +11,19 @@ pub(crate) enum SelftestCommand {
     /// Switch on each fault of the reference driver and see which scenarios notice
     Mutations {
         /// Only these faults
-        #[arg(long = "fault", value_name = "NAME")]
+        #[arg(long = "fault", env = "SANDPROOF_FAULT", value_name = "NAME", value_delimiter = ',')]
         faults: Vec<String>,
         /// The cell; the first of those that match [default: the default cell]
         #[arg(long, env = "SANDPROOF_CELL", value_name = "EXPR")]
         cell: Option<String>,
         /// Run only the scenarios that claim a fault, and not all others beside them
-        #[arg(long, conflicts_with = "quick")]
+        #[arg(long, env = "SANDPROOF_CLAIMED", conflicts_with = "quick")]
         claimed: bool,
         /// Run only one of the scenarios that claim a fault
-        #[arg(long)]
+        #[arg(long, env = "SANDPROOF_QUICK")]
         quick: bool,
         /// Print JSON
-        #[arg(long)]
+        #[arg(long, env = "SANDPROOF_JSON")]
         json: bool,
     },
     /// Kill the harness in each phase and see what is left
@@ -32,10 +32,10 @@ pub(crate) enum SelftestCommand {
         #[arg(long, env = "SANDPROOF_PROVIDER", default_value = "native", value_parser = makers())]
         provider: Provider,
         /// Fewer cases
-        #[arg(long)]
+        #[arg(long, env = "SANDPROOF_QUICK")]
         quick: bool,
         /// Print JSON
-        #[arg(long)]
+        #[arg(long, env = "SANDPROOF_JSON")]
         json: bool,
     },
     /// Run the unmutated driver again and again on one cluster until something is red
@@ -58,7 +58,7 @@ pub(crate) struct SoakArguments {
     #[arg(long, env = "SANDPROOF_SEED", value_name = "N")]
     pub(crate) seed: Option<u32>,
     /// Print JSON
-    #[arg(long)]
+    #[arg(long, env = "SANDPROOF_JSON")]
     pub(crate) json: bool,
 }
 

@@ -30,7 +30,9 @@ pub(crate) async fn repro(global: &GlobalArguments, arguments: &ReproArguments) 
     terminal::progress(&format!("{cell} {key} was {} in that report", result.verdict));
     let subject = subject(&record.run)?;
     let known = plan::cells(&plan::load_pins(&Paths::find()?)?).iter().any(|planned| planned.id == cell);
-    let selection = SelectionArguments { profile: Profile::Full, scenario: Some(key), ..SelectionArguments::default() };
+    let suite = arguments.suite.clone().or_else(|| value(&record.run.argv, "--suite").map(Utf8PathBuf::from));
+    let selection =
+        SelectionArguments { profile: Profile::Full, scenario: Some(key), suite, ..SelectionArguments::default() };
     let selection = if axes.provider == Provider::Existing.name() {
         let said = |flag| value(&record.run.argv, flag);
         let mut existing = arguments.existing.clone();
