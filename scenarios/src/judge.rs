@@ -153,8 +153,12 @@ fn judge_observations(
     if let Some(cannot) = instance.unsupported.iter().find(|block| applies(&block.when, instance, facts)) {
         let refusal: Vec<&Check> =
             cannot.refusal.iter().filter(|check| check_applies(check, instance, facts)).collect();
-        let missing = failed_checks(&refusal, &seen, observations);
+        let missing = unmet(&refusal, &seen);
         if missing.is_empty() && !refusal.is_empty() {
+            if attempts > 1 {
+                let summary = format!("refused as documented, but only at attempt {attempts}");
+                return Judgement::new(Verdict::Flaky, summary);
+            }
             return Judgement::new(Verdict::Unsupported, format!("refused as documented, because {}", cannot.when));
         }
         if !holds {
@@ -228,6 +232,11 @@ fn apply(found: Judgement, row: &Expectation, expectations: &Expectations) -> Ju
         _ => found.summary,
     };
     Judgement { verdict, expected, summary, failed: found.failed, expectation }
+}
+
+/// What of a refusal was not seen. What nobody observed was not refused, whatever kept it from being observed.
+fn unmet(refusal: &[&Check], seen: &Value) -> Vec<FailedCheck> {
+    failed_checks(refusal, seen, &Observations::default())
 }
 
 /// The checks that do not hold. Where a step could not be carried out, what the steps after it would have observed is

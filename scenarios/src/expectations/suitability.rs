@@ -1,7 +1,7 @@
 //! Whether each row of the expectations can be used with a suite, and whether it is clear which one is.
 
 use sandproof_reports::Verdict;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Expectations, Row, fits, when_expression};
 use crate::expression::Expression;
@@ -64,7 +64,7 @@ fn dead(row: &Row, position: usize, suite: &Suite, document: &Document) -> Optio
         let fault = document.error("no result has these parameters", &at(position, "params"));
         return Some(fault.with_help(format!("there is {}", or_list(keys))));
     }
-    if !Expression::overlap(row.when.as_ref(), None) {
+    if row.when.as_ref().is_some_and(|when| !when.can_hold_with(&Value::Null)) {
         let fault = document.error("this can hold on no cluster", &at(position, "when"));
         return Some(fault.with_help("two of its conditions exclude each other"));
     }
@@ -88,9 +88,13 @@ fn common_result<'s>(first: &Row, second: &Row, suite: &'s Suite) -> Option<&'s 
     if [first, second].iter().any(|row| row.expectation.verdict == Verdict::Pass) {
         return None;
     }
-    let both =
-        suite.instances().find(|instance| first.expectation.names(instance) && second.expectation.names(instance))?;
-    Expression::overlap(first.when.as_ref(), second.when.as_ref()).then_some(both.key.as_str())
+    let both = suite.instances().find(|instance| {
+        let known = json!({ "param": instance.parameters });
+        first.expectation.names(instance)
+            && second.expectation.names(instance)
+            && Expression::overlap(first.when.as_ref(), second.when.as_ref(), &known)
+    })?;
+    Some(both.key.as_str())
 }
 
 /// The condition of a row of the suite's that is left for this subject.

@@ -73,9 +73,9 @@ impl Expression {
         self.fields().iter().any(|read| read.strip_prefix(parent).is_some_and(|rest| rest.starts_with('.')))
     }
 
-    /// Whether it can hold where these fields are known and nothing is known of all others.
+    /// Whether it can hold where these fields are known and nothing is known of all others. What is not decided can.
     pub(crate) fn can_hold_with(&self, known: &Value) -> bool {
-        overlap::can_hold_with(&self.root, known)
+        overlap::can_hold(&[&self.root], known).unwrap_or(true)
     }
 
     /// The text it was parsed from.
@@ -83,9 +83,11 @@ impl Expression {
         &self.text
     }
 
-    /// Whether some fields fulfil both; none stands for a condition that always holds.
-    pub(crate) fn overlap(left: Option<&Self>, right: Option<&Self>) -> bool {
-        overlap::overlap(left.map(|left| &left.root), right.map(|right| &right.root))
+    /// Whether some fields fulfil both, where these fields are known; none stands for a condition that always holds.
+    /// Two of which that is not decided are taken for excluding each other.
+    pub(crate) fn overlap(left: Option<&Self>, right: Option<&Self>, known: &Value) -> bool {
+        let nodes: Vec<_> = [left, right].into_iter().flatten().map(|expression| &expression.root).collect();
+        overlap::can_hold(&nodes, known).unwrap_or(false)
     }
 }
 

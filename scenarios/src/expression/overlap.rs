@@ -1,12 +1,12 @@
-//! Whether two expressions can hold at once.
+//! Whether conditions can hold at once.
 //!
-//! Both are tried on every combination of values at which one of their comparisons changes its mind: each value that is
+//! All are tried on every combination of values at which one of their comparisons changes its mind: each value that is
 //! written, its neighbours among versions, nothing at all, and for a fact that is a list, all of them. That decides it
-//! for everything but regular expressions that fit other texts than the one that is written; those are taken for
-//! excluding each other.
+//! unless a regular expression fits no text that could be made from it, or there are too many combinations.
 
 use std::collections::BTreeMap;
 
+use regex::Regex;
 use serde_json::{Map, Value};
 
 use super::evaluate;
@@ -17,28 +17,15 @@ use crate::Facts;
 /// More combinations than this are not tried: no two conditions that a person wrote have as many.
 const MOST: usize = 20_000;
 
-/// Whether some fields fulfil both; `None` stands for a condition that always holds.
-pub(super) fn overlap(left: Option<&Node>, right: Option<&Node>) -> bool {
-    let nodes: Vec<&Node> = [left, right].into_iter().flatten().collect();
+/// Whether some fields fulfil all of them, those of `known` being as they are there. None where that is not decided.
+pub(super) fn can_hold(nodes: &[&Node], known: &Value) -> Option<bool> {
     let mut values: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
-    for node in &nodes {
-        node.visit(&mut |field, comparison, text| collect(values.entry(field).or_default(), comparison, text));
+    let mut decided = true;
+    for node in nodes {
+        node.visit(&mut |field, comparison, text| {
+            decided &= collect(values.entry(field).or_default(), comparison, text);
+        });
     }
-    for (field, candidates) in &mut values {
-        complete(field, candidates);
-    }
-    let combinations = values.values().try_fold(1_usize, |product, candidates| product.checked_mul(candidates.len()));
-    let Some(combinations) = combinations.filter(|number| *number <= MOST) else { return false };
-    (0..combinations).any(|number| {
-        let fields = combination(&values, number);
-        nodes.iter().all(|node| evaluate::holds(node, &fields))
-    })
-}
-
-/// Whether some fields fulfil the condition, those of `known` being as they are there.
-pub(super) fn can_hold_with(node: &Node, known: &Value) -> bool {
-    let mut values: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
-    node.visit(&mut |field, comparison, text| collect(values.entry(field).or_default(), comparison, text));
     for (field, candidates) in &mut values {
         match field.split('.').try_fold(known, |value, key| value.get(key)) {
             Some(value) if !value.is_null() => *candidates = vec![value.clone()],
@@ -46,16 +33,22 @@ pub(super) fn can_hold_with(node: &Node, known: &Value) -> bool {
         }
     }
     let combinations = values.values().try_fold(1_usize, |product, candidates| product.checked_mul(candidates.len()));
-    // What has too many combinations to be tried is not ruled out.
-    let Some(combinations) = combinations.filter(|number| *number <= MOST) else { return true };
-    (0..combinations).any(|number| evaluate::holds(node, &combination(&values, number)))
+    let combinations = combinations.filter(|number| *number <= MOST)?;
+    let holds = (0..combinations).any(|number| {
+        let fields = combination(&values, number);
+        nodes.iter().all(|node| evaluate::holds(node, &fields))
+    });
+    (holds || decided).then_some(holds)
 }
 
-/// What a comparison with `text` can be changed by.
-fn collect(candidates: &mut Vec<Value>, comparison: Comparison, text: &str) {
+/// What a comparison with `text` can be changed by; whether that is all that can.
+fn collect(candidates: &mut Vec<Value>, comparison: Comparison, text: &str) -> bool {
     if comparison == Comparison::Matches {
-        candidates.push(Value::from(text.trim_start_matches('^').trim_end_matches('$')));
-        return;
+        // A literal between anchors, as conditions have it, fits itself.
+        let literal = text.trim_start_matches('^').trim_end_matches('$').replace('\\', "");
+        let fits = Regex::new(text).is_ok_and(|pattern| pattern.is_match(&literal));
+        candidates.push(Value::from(literal));
+        return fits;
     }
     candidates.push(Value::from(text));
     let (prefix, last) = text.rsplit_once('.').map_or(("", text), |(prefix, last)| (prefix, last));
@@ -66,6 +59,7 @@ fn collect(candidates: &mut Vec<Value>, comparison: Comparison, text: &str) {
             candidates.push(Value::from(version(smaller)));
         }
     }
+    true
 }
 
 /// Adds what is none of the values that are written, and for a list all of them at once.
@@ -131,8 +125,29 @@ mod tests {
     #[case("runtime.version >= 2.1.0", "runtime.version < 2", false)]
     fn conditions_overlap_or_do_not(#[case] left: &str, #[case] right: &str, #[case] expected: bool) {
         let (left, right) = (parse(left).unwrap(), parse(right).unwrap());
-        assert_eq!(overlap(Some(&left), Some(&right)), expected);
-        assert_eq!(overlap(Some(&right), Some(&left)), expected);
+        assert_eq!(can_hold(&[&left, &right], &Value::Null), Some(expected));
+        assert_eq!(can_hold(&[&right, &left], &Value::Null), Some(expected));
+    }
+
+    #[rstest]
+    #[case::a_literal(r"^1\.36\.", Some(true))]
+    #[case::no_literal(r"^1\.3[67]\.", None)]
+    fn a_regular_expression_excludes_nothing_that_cannot_be_made_from_it(
+        #[case] pattern: &str,
+        #[case] expected: Option<bool>,
+    ) {
+        let node = parse(&format!("runtime.version ~ {}", Value::from(pattern))).unwrap();
+        assert_eq!(can_hold(&[&node], &Value::Null), expected);
+    }
+
+    #[test]
+    fn too_many_combinations_decide_nothing() {
+        let fields =
+            ["kubernetes", "runtime.version", "agentSandbox.release", "gates.ImageVolume", "profile", "provider"];
+        let text: Vec<String> =
+            fields.iter().map(|field| format!("({field} == 1.1 || {field} == 2.2 || {field} == 3.3)")).collect();
+        let node = parse(&text.join(" && ")).unwrap();
+        assert_eq!(can_hold(&[&node], &Value::Null), None);
     }
 
     #[rstest]
@@ -143,15 +158,15 @@ mod tests {
     #[case("agentSandbox.served ~ v1alpha1", true)]
     fn what_is_known_rules_out_and_what_is_unknown_does_not(#[case] text: &str, #[case] expected: bool) {
         let known = serde_json::json!({ "kubernetes": "1.36.4", "runtime": { "name": "cri-o" } });
-        assert_eq!(can_hold_with(&parse(text).unwrap(), &known), expected);
+        assert_eq!(can_hold(&[&parse(text).unwrap()], &known), Some(expected));
     }
 
     #[test]
     fn what_always_holds_overlaps_with_everything_that_can_hold() {
         let possible = parse("kubernetes >= 1.35").unwrap();
         let impossible = parse("kubernetes >= 1.35 && kubernetes < 1.34").unwrap();
-        assert!(overlap(None, None));
-        assert!(overlap(None, Some(&possible)));
-        assert!(!overlap(Some(&impossible), None));
+        assert_eq!(can_hold(&[], &Value::Null), Some(true));
+        assert_eq!(can_hold(&[&possible], &Value::Null), Some(true));
+        assert_eq!(can_hold(&[&impossible], &Value::Null), Some(false));
     }
 }

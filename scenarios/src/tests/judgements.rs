@@ -147,6 +147,22 @@ fn a_refusal_counts_although_a_later_step_was_impossible() {
 }
 
 #[test]
+fn a_refusal_that_nobody_saw_is_none() {
+    let observations = Observations {
+        step_error: Some(StepError { step: "create".to_owned(), message: "the driver does not run".to_owned() }),
+        ..observations(&json!({"driver": {"running": false}}))
+    };
+    assert_eq!(judged(&observations, "refused").verdict, Verdict::UnsupportedSilent);
+}
+
+#[test]
+fn a_refusal_at_the_second_attempt_is_flaky() {
+    let seen = observations(&json!({"create": {"code": "FailedPrecondition", "message": "ImageVolume"}}));
+    assert_eq!(judge(&instance(), &seen, &facts("refused"), &Expectations::none(), 1).verdict, Verdict::Unsupported);
+    assert_eq!(judge(&instance(), &seen, &facts("refused"), &Expectations::none(), 2).verdict, Verdict::Flaky);
+}
+
+#[test]
 fn a_pass_at_the_second_attempt_is_flaky() {
     let judgement = judge(&instance(), &seen("OK", "", true), &facts("works"), &Expectations::none(), 2);
     assert_eq!((judgement.verdict, judgement.expected), (Verdict::Flaky, false));
