@@ -311,9 +311,7 @@ pub(crate) mod tests {
     pub(crate) fn plan(selection: &SelectionArguments) -> Result<Plan, Failure> {
         let home = Utf8PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
         let pins = Pins::load(home.join("clusters/pins.yaml")).unwrap();
-        let faults: Vec<&str> = sandproof_protocol::faults::FAULTS.iter().map(|fault| fault.name).collect();
-        let suite = Suite::load(&home.join("scenarios/suite"), &faults).unwrap();
-        Plan::make(selection, &pins, &suite)
+        Plan::make(selection, &pins, &crate::commands::suite::shipped())
     }
 
     fn with(cell: Option<&str>, scenario: Option<&str>) -> SelectionArguments {

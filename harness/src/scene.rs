@@ -10,7 +10,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use kube::{Client, api::DynamicObject};
+use kube::Client;
 use sandproof_clusters::{
     provider::NodeAccess,
     registry::{Registry, random_word},
@@ -25,8 +25,15 @@ use crate::{
     events::{Event, Events},
     place::Place,
     relay::{Relay, RelayPlace},
-    runner::{guests::Guests, install::Releases},
-    steps::{agent_sandbox::Changes, rpc::Driver, watching::Watching},
+    runner::{
+        guests::Guests,
+        install::{Definition, Releases},
+    },
+    steps::{
+        agent_sandbox::Changes,
+        rpc::{Call, Driver},
+        watching::Watching,
+    },
     subject::{Deployed, Settings, Subject, chart::ImageValue},
 };
 
@@ -215,6 +222,10 @@ pub(crate) struct Scene {
     pub(crate) driver_name: Option<String>,
     /// The other drivers, by name.
     pub(crate) parked: BTreeMap<String, SceneDriver>,
+    /// The calls to drivers whose place another one took, oldest first.
+    pub(crate) past_calls: Vec<Call>,
+    /// What those drivers had logged.
+    pub(crate) past_logs: Vec<String>,
     /// Open watches by name.
     pub(crate) watches: BTreeMap<String, Watching>,
     /// Volumes that steps made, by their names in the cluster.
@@ -222,7 +233,7 @@ pub(crate) struct Scene {
     /// Claims that the scenario made in its namespace.
     pub(crate) claims: BTreeSet<String>,
     /// The definition of the Sandbox as it was before a step changed it.
-    pub(crate) definition: Option<DynamicObject>,
+    pub(crate) definition: Option<Definition>,
     /// Sandboxes that a step wrote past the driver.
     pub(crate) stored: BTreeSet<String>,
     /// What steps changed of Agent Sandbox.
@@ -260,6 +271,8 @@ impl Scene {
             settings: None,
             driver_name: None,
             parked: BTreeMap::new(),
+            past_calls: Vec::new(),
+            past_logs: Vec::new(),
             watches: BTreeMap::new(),
             volumes: BTreeSet::new(),
             claims: BTreeSet::new(),
@@ -279,6 +292,21 @@ impl Scene {
         let driver =
             SceneDriver { driver: self.driver.take(), deployed: self.deployed.take(), settings: self.settings.take() };
         self.parked.insert(name, driver);
+    }
+
+    /// Another driver is about to take the current one's place: what was open to it ends with it.
+    pub(crate) fn retire_driver(&mut self) {
+        self.past_calls.extend(self.driver.take().into_iter().flat_map(Driver::into_calls));
+        self.watches.clear();
+    }
+
+    /// The calls to all drivers, oldest first.
+    pub(crate) fn calls(&self) -> Vec<Call> {
+        let parked = self.parked.values().filter_map(|driver| driver.driver.as_ref());
+        let open = self.driver.iter().chain(parked).flat_map(Driver::calls);
+        let mut calls: Vec<Call> = self.past_calls.iter().chain(open).cloned().collect();
+        calls.sort_by_key(|call| call.at);
+        calls
     }
 
     /// The user of that name, made on first use.

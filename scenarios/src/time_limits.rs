@@ -42,6 +42,9 @@ pub const IMAGE_RUN: Duration = Duration::from_mins(1);
 /// The API server, until it goes by a changed schema.
 pub const SCHEMA: Duration = Duration::from_secs(20);
 
+/// A volume, until the cluster knows of it, and as long again until its claim is bound.
+pub const VOLUME: Duration = Duration::from_secs(20);
+
 /// What `within` of a wait may be: less ends before anything can have happened, more is a scenario that hangs.
 pub const WAIT: (Period, Period) = (Period::seconds(1), Period::seconds(300));
 
@@ -86,6 +89,7 @@ pub fn of(step: &Step) -> Vec<TimeLimit> {
         Step::Preload(_) => one("a pull by the node's runtime", NODE_PULL),
         Step::Schema(_) => one("a change of the schema", SCHEMA),
         Step::LookAt(_) => one("the end of a namespace", NAMESPACE_GONE),
+        Step::Volume(_) => one("the binding of a volume", VOLUME),
         Step::Socket(_) => one("the driver's socket", SOCKET),
         Step::Run(_) => one("a run of an image's own program", IMAGE_RUN),
         Step::Remove(remove) if remove.driver || remove.process => one("the start of the driver", DRIVER_START),
@@ -96,7 +100,6 @@ pub fn of(step: &Step) -> Vec<TimeLimit> {
         | Step::Requests(_)
         | Step::Events(_)
         | Step::Installation(_)
-        | Step::Volume(_)
         | Step::Rights(_)
         | Step::ServiceAccount(_)
         | Step::Namespace(_)

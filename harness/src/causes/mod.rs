@@ -34,7 +34,7 @@ pub(crate) struct Seen {
 }
 
 /// A check that did not hold.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct FailedCheck {
     /// The path that was looked at.
     pub(crate) at: String,
@@ -42,6 +42,8 @@ pub(crate) struct FailedCheck {
     pub(crate) found: String,
     /// The sentence.
     pub(crate) text: String,
+    /// Whether it is about something that the driver's watch should have told.
+    pub(crate) is_of_watch: bool,
 }
 
 /// A request to the registry, as a chain shows it.

@@ -26,6 +26,7 @@ pub(super) const RULES: &[Rule] = &[
     // What a driver answers comes before whatever follows from it.
     ("driver-accepted", driver_accepted),
     ("driver-refused", driver_refused),
+    ("not-told", not_told),
     ("secret-missing", |seen| outcome(seen, secret_missing)),
     ("pull-unauthorized", |seen| outcome(seen, pull_unauthorized)),
     ("pull-failed", |seen| outcome(seen, pull_failed)),
@@ -41,6 +42,19 @@ pub(super) const RULES: &[Rule] = &[
 fn outcome(seen: &Seen, rule: fn(&Seen) -> Option<Found>) -> Option<Found> {
     let fits = seen.failed.is_empty() || seen.failed.iter().any(|check| About::of(check) == About::Outcome);
     fits.then(|| rule(seen)).flatten()
+}
+
+/// What came of it is in order as far as it was looked at, but the driver's watch did not tell of it. What a pod is in
+/// trouble with is what should have been told, or what kept it from happening: either way it belongs to the chain.
+fn not_told(seen: &Seen) -> Option<Found> {
+    let mut outcomes = seen.failed.iter().filter(|check| About::of(check) == About::Outcome).peekable();
+    outcomes.peek()?;
+    if !outcomes.all(|check| check.is_of_watch) {
+        return None;
+    }
+    let trouble = [secret_missing, pull_unauthorized, pull_failed, cannot_start, unschedulable];
+    let chain = trouble.into_iter().find_map(|rule| rule(seen)).map(|(_, chain)| chain).unwrap_or_default();
+    Some(("the driver's watch did not tell what was waited for".to_owned(), chain))
 }
 
 /// A pull secret that a pod names does not exist.
@@ -268,7 +282,16 @@ mod tests {
     }
 
     fn check(at: &str, found: &str) -> FailedCheck {
-        FailedCheck { at: at.to_owned(), found: found.to_owned(), text: format!("at {at}: found {found}") }
+        FailedCheck {
+            at: at.to_owned(),
+            found: found.to_owned(),
+            text: format!("at {at}: found {found}"),
+            ..FailedCheck::default()
+        }
+    }
+
+    fn untold() -> FailedCheck {
+        FailedCheck { is_of_watch: true, ..check("events.reached", "false") }
     }
 
     fn call(method: &'static str, code: &str) -> Call {
@@ -358,6 +381,12 @@ mod tests {
     #[case::a_step_after_a_refusal("driver-refused", Seen {
         step_error: Some("no sandbox".to_owned()),
         calls: vec![call("CreateSandbox", "Internal")],
+        ..Seen::default()
+    })]
+    #[case("not-told", Seen { failed: vec![untold()], pods: vec![refused()], ..Seen::default() })]
+    #[case::what_did_not_happen_could_not_be_told("pull-failed", Seen {
+        failed: vec![check("await.reached", "false"), untold()],
+        pods: vec![refused()],
         ..Seen::default()
     })]
     #[case("unexplained", Seen::default())]

@@ -9,6 +9,7 @@ use sandproof_clusters::{
     provider,
 };
 use sandproof_reports::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::suite;
@@ -140,6 +141,8 @@ async fn shell(global: &GlobalArguments, paths: &Paths, name: &str, command: Vec
         let hint = format!("remove what is left with `./sandproof cluster down {name}`");
         Failure::environment_with_hint(&tried, found, hint)
     })?;
+    // What the keyboard sends ends what runs in the shell, and not this program before it.
+    let _deaf = signal(SignalKind::interrupt()).map_err(|error| Failure::environment(&tried, error))?;
     // Where no node can be entered, it is a shell of this host.
     let mut child = on_the_node
         .unwrap_or_else(|| Process::new(&words[0]).args(&words[1..]))

@@ -1,7 +1,8 @@
 //! `doctor`: what this host can run, what is missing, and the command that mends it.
 
-use sandproof_clusters::host::{
-    Capacity, CellNeeds, CgroupLayout, Host, Limit, Purpose, Room, capacity, install_packages,
+use sandproof_clusters::{
+    host::{Capacity, CellNeeds, CgroupLayout, Host, Limit, Purpose, Room, capacity, install_packages},
+    provider::Provider,
 };
 use sandproof_reports::ExitCode;
 use serde::Serialize;
@@ -40,6 +41,12 @@ pub(crate) async fn doctor(arguments: &DoctorArguments) -> Result<ExitCode, Fail
     }
     let capacity = capacity(&Room::of(&host, &paths.state), &CellNeeds::MEASURED);
     let choice = automatic(&host);
+    let store = provision::store(&paths, &SourceArguments::default()).ok();
+    let kind = if arguments.json && choice.provider != Provider::Kind {
+        None
+    } else {
+        Some(engine::describe(&host, &paths, store.as_ref()).await)
+    };
     if arguments.json {
         let found = Found {
             host: &host,
@@ -50,12 +57,16 @@ pub(crate) async fn doctor(arguments: &DoctorArguments) -> Result<ExitCode, Fail
         terminal::json(&found)?;
     } else {
         let provider = format!("provider  {}: {}; --provider decides otherwise", choice.provider, choice.reason);
-        let store = provision::store(&paths, &SourceArguments::default()).ok();
-        let kind = engine::describe(&host, &paths, store.as_ref()).await.join("\n");
+        let kind = kind.as_ref().map(|found| found.lines.join("\n")).unwrap_or_default();
         terminal::result(&format!("{}\n{kind}\n{provider}\n\n{}", describe(&host), describe_capacity(&capacity)));
     }
     let needed = [Purpose::NativeCluster, Purpose::CriO, Purpose::GuestImages];
-    let able = host.root && needed.into_iter().all(|purpose| host.ready_for(purpose));
+    let native = host.root && needed.into_iter().all(|purpose| host.ready_for(purpose));
+    // What would be chosen here decides; the other way may lack what it likes.
+    let able = match choice.provider {
+        Provider::Native | Provider::Existing => native,
+        Provider::Kind => kind.is_some_and(|found| found.able) && host.ready_for(Purpose::GuestImages),
+    };
     Ok(if able { ExitCode::CONFORMANT } else { ExitCode::ENVIRONMENT })
 }
 

@@ -15,9 +15,20 @@ const INSTANCES: u64 = 64;
 /// The setting that runs out first where several nodes run.
 const INOTIFY: &str = "fs.inotify.max_user_instances";
 
-/// The lines, for a person. A trial starts one small privileged container and removes it again.
-pub(super) async fn describe(host: &Host, paths: &Paths, store: Option<&Store>) -> Vec<String> {
-    let mut lines = vec![format!("kind      {}", engine(host, paths, store).await)];
+/// What there is for clusters of kind.
+#[derive(Debug)]
+pub(super) struct KindFound {
+    /// The lines, for a person.
+    pub(super) lines: Vec<String>,
+    /// Whether they can be made.
+    pub(super) able: bool,
+}
+
+/// Looks for what clusters of kind need. A trial starts one small privileged container and removes it again.
+pub(super) async fn describe(host: &Host, paths: &Paths, store: Option<&Store>) -> KindFound {
+    let engine = engine(host, paths, store).await;
+    let mut able = engine.is_ok();
+    let mut lines = vec![format!("kind      {}", engine.unwrap_or_else(|reason| format!("no: {reason}")))];
     lines.push(match NodeImageSource::chosen() {
         NodeImageSource::Assembled => {
             "          node images are assembled here; SANDPROOF_NODE_IMAGE=official pulls them instead".to_owned()
@@ -37,14 +48,18 @@ pub(super) async fn describe(host: &Host, paths: &Paths, store: Option<&Store>) 
         Purpose::NodeImage => NodeImageSource::chosen() == NodeImageSource::Assembled,
         _ => false,
     });
+    let lacking: Vec<_> = lacking.collect();
+    able &= lacking.is_empty();
     lines.extend(
-        lacking.map(|missing| format!("          missing: {} ({}); {}", missing.what, missing.why, missing.remedy)),
+        lacking
+            .into_iter()
+            .map(|missing| format!("          missing: {} ({}); {}", missing.what, missing.why, missing.remedy)),
     );
-    lines
+    KindFound { lines, able }
 }
 
 /// The engine in a line.
-async fn engine(host: &Host, paths: &Paths, store: Option<&Store>) -> String {
+async fn engine(host: &Host, paths: &Paths, store: Option<&Store>) -> Result<String, String> {
     let found = async {
         let oci = programs(host, paths, store)?;
         let scratch = tempfile::tempdir().map_err(|error| error.to_string())?;
@@ -58,7 +73,7 @@ async fn engine(host: &Host, paths: &Paths, store: Option<&Store>) -> String {
             if adaptations.is_empty() { String::new() } else { format!(", adapted: {}", adaptations.join(", ")) };
         Ok::<_, String>(format!("{} ({way}) starts privileged containers{adapted}", engine.title()))
     };
-    found.await.unwrap_or_else(|reason| format!("no: {reason}"))
+    found.await
 }
 
 /// What a limited host's engine needs; the pinned runc, or the host's where that is not in the cache.

@@ -89,20 +89,15 @@ mod tests {
     use sandproof_scenarios::Expiry;
 
     use super::*;
-    use crate::cli::SelectionArguments;
+    use crate::{cli::SelectionArguments, commands::suite::shipped};
 
     fn home() -> Utf8PathBuf {
         Utf8PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
     }
 
-    fn suite() -> Suite {
-        let faults: Vec<&str> = sandproof_protocol::faults::FAULTS.iter().map(|fault| fault.name).collect();
-        Suite::load(&home().join("scenarios/suite"), &faults).unwrap()
-    }
-
     /// A run of everything, or of one scenario, on the newest native cell with CRI-O, on which image volumes work.
     fn reviewed(rows: &str, scenario: Option<&str>, profile: &str, probed: bool) -> Vec<String> {
-        let (suite, pins) = (suite(), Pins::load(home().join("clusters/pins.yaml")).unwrap());
+        let (suite, pins) = (shipped(), Pins::load(home().join("clusters/pins.yaml")).unwrap());
         let selection = SelectionArguments {
             cell: Some("k1.36-crio1.36-native".to_owned()),
             scenario: scenario.map_or_else(|| Some("id ~ \"\"".to_owned()), |id| Some(id.to_owned())),

@@ -53,17 +53,19 @@ pub(crate) fn lint(arguments: &LintArguments) -> Result<ExitCode, Failure> {
     Ok(ExitCode::CONFORMANT)
 }
 
+/// The project's own suite, for tests.
+#[cfg(test)]
+pub(crate) fn shipped() -> Suite {
+    let directory = Utf8PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../scenarios/suite");
+    let faults: Vec<&str> = FAULTS.iter().map(|fault| fault.name).collect();
+    Suite::load(&directory, &faults).unwrap()
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-
-    fn shipped() -> Suite {
-        let directory = Utf8PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../scenarios/suite");
-        let faults: Vec<&str> = FAULTS.iter().map(|fault| fault.name).collect();
-        Suite::load(&directory, &faults).unwrap()
-    }
 
     #[test]
     fn a_fault_is_claimed_by_the_same_scenarios_in_the_catalogue_and_in_the_suite() {

@@ -87,9 +87,12 @@ pub(crate) async fn run(
             return Ok(cell);
         }
     };
-    if !context.subject.is_reference()
-        && let Err(failure) = trial::start(&equipped.bench.stage, &context.subject.reference.to_string()).await
-    {
+    let trial = if context.subject.is_reference() {
+        Ok(())
+    } else {
+        trial::start(&equipped.bench.stage, &context.subject.reference.to_string()).await
+    };
+    if let Err(failure @ Failure::Usage { .. }) = trial {
         slot.scenarios_ended();
         equipped.listeners.iter().for_each(|address| context.registry.close(*address));
         for leftover in equipped.cluster.delete().await.left.lines() {
@@ -108,8 +111,9 @@ pub(crate) async fn run(
         });
     }
     cell.observed = equipped.observed.clone();
-    if let Some(mismatch) = reached_something_else(planned, &cell.observed) {
-        let failure = Failure::environment("reach the cell that was asked for", mismatch);
+    let mismatch = reached_something_else(planned, &cell.observed);
+    let mismatch = mismatch.map(|found| Failure::environment("reach the cell that was asked for", found));
+    if let Some(failure) = trial.err().or(mismatch) {
         cell.results = failed(context, planned, &scenarios, &failure);
     } else {
         let phase = PhaseClock::start(context, planned, "scenarios");

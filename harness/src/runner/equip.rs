@@ -26,7 +26,7 @@ use serde_json::Value;
 use super::{
     capabilities,
     cell::{CellContext, PhaseClock},
-    facts,
+    deaths, facts,
     faulty::with_faults,
     install::{self, Release, Releases},
     limits::Limits,
@@ -54,6 +54,12 @@ use crate::{
 
 /// How long the Agent Sandbox controller may take to be available.
 const CONTROLLER_DEADLINE: Duration = Duration::from_secs(90);
+
+/// How long the API server may take to accept a connection.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// How long it may be silent. A watch of an idle cluster is silent too, for less than this.
+const SILENCE: Duration = Duration::from_mins(5);
 
 /// The tag of the images that every scenario may use.
 const TAG: &str = "v1";
@@ -144,7 +150,10 @@ async fn equip_uninterrupted(
     };
     let faults = context.subject.faults.clone();
     let stage = Arc::new(with_faults(&stage, faults, &context.paths, &context.scratch.join("faulty")).await?);
-    mourn(&stage, cluster);
+    deaths::of_cluster(&stage, cluster.component_death());
+    if let Some(death) = context.registry.death() {
+        deaths::of_registry(&stage, death);
+    }
     report_milestones(&stage, &cluster.milestones());
     let outcome = finish_installation(context, &stage, &client, &description, phases, planned, phase).await;
     let (facts, observed) = match outcome {
@@ -364,6 +373,8 @@ async fn configuration(cluster: &Description) -> Result<Config, Failure> {
     let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
         .await
         .map_err(|error| Failure::environment(tried, error))?;
+    config.connect_timeout = Some(CONNECT);
+    config.read_timeout = Some(SILENCE);
     if cluster.guest.is_none() {
         // The cluster is on this machine: a proxy could only be in the way.
         config.proxy_url = None;
@@ -385,22 +396,6 @@ fn name_adaptations(context: &CellContext, planned: &PlannedCell, cluster: &Desc
             text: format!("adapted: {} ({})", adaptation.name, adaptation.reason),
         });
     }
-}
-
-/// Declares the cluster broken when one of its programs ends.
-fn mourn(stage: &Arc<Stage>, cluster: &Cluster) {
-    let mut deaths = cluster.component_death();
-    let stage = Arc::downgrade(stage);
-    tokio::spawn(async move {
-        let Ok(death) = deaths.wait_for(Option::is_some).await.map(|death| death.clone()) else { return };
-        let (Some(stage), Some(death)) = (stage.upgrade(), death) else { return };
-        stage.events.emit(Event::ComponentDied {
-            cell: stage.cell.clone(),
-            component: death.component.clone(),
-            log: death.log_tail.clone(),
-        });
-        stage.declare_broken(format!("{} ended ({}): {}", death.component, death.status, death.log_tail.join("\n")));
-    });
 }
 
 /// Says when the cluster reached what, counted from the start of its creation.

@@ -142,16 +142,12 @@ const fn registry_name(kind: RegistryKind) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use camino::Utf8PathBuf;
     use rstest::rstest;
-    use sandproof_scenarios::Suite;
 
     use super::*;
 
     fn scenario(key: &str) -> ScenarioInstance {
-        let home = Utf8PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
-        let faults: Vec<&str> = sandproof_protocol::faults::FAULTS.iter().map(|fault| fault.name).collect();
-        let suite = Suite::load(&home.join("scenarios/suite"), &faults).unwrap();
+        let suite = crate::commands::suite::shipped();
         suite.instances().find(|scenario| scenario.key == key || scenario.id == key).unwrap().clone()
     }
 
@@ -160,6 +156,7 @@ mod tests {
         Limits {
             node: why("no node"),
             secure: why("no TLS"),
+            relay: why("no certificate"),
             shared: why("shared"),
             one_node: why("2 nodes"),
             ..Limits::default()
@@ -168,6 +165,7 @@ mod tests {
 
     #[rstest]
     #[case("PS-19", "it needs its pods on one node: 2 nodes")]
+    #[case("DC-13", "it stands between the driver and the API server: no certificate")]
     #[case("AV-05", "it has to have the cluster for itself: shared")]
     #[case("PS-10", "its driver makes or takes namespaces outside of its own: shared")]
     #[case("PS-02[givenAs=strings,registry=secure]", "it pulls an image from the TLS registry, and no TLS")]

@@ -2,6 +2,7 @@
 
 mod capabilities;
 pub(crate) mod cell;
+mod deaths;
 pub(crate) mod equip;
 pub(crate) mod facts;
 pub(crate) mod faulty;

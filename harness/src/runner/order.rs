@@ -1,7 +1,8 @@
 //! The order in which the results of a cell begin.
 //!
 //! Results that run side by side begin in an order that a seed decides, so that what depends on the order shows sooner
-//! or later, and shows again with the same seed. The names of what a result makes do not depend on it.
+//! or later, and shows again with the same seed. Those that are tagged as slow begin before the others: nothing is to wait
+//! for them at the end. The names of what a result makes do not depend on it.
 
 use sandproof_clusters::registry::random_word;
 use sandproof_scenarios::ScenarioInstance;
@@ -17,11 +18,15 @@ pub(crate) struct Order {
 }
 
 impl Order {
-    /// The order that `seed` gives: side by side by the SHA-256 of the seed and the result's key.
+    /// The order that `seed` gives: side by side the slow ones first, and otherwise by the SHA-256 of the seed and the
+    /// result's key.
     pub(crate) fn of(scenarios: &[ScenarioInstance], seed: u32) -> Self {
         let (alone, mut together): (Vec<usize>, Vec<usize>) =
             (0..scenarios.len()).partition(|position| scenarios[*position].alone);
-        together.sort_by_cached_key(|position| rank(seed, &scenarios[*position].key));
+        together.sort_by_cached_key(|position| {
+            let scenario = &scenarios[*position];
+            (!scenario.is_slow(), rank(seed, &scenario.key))
+        });
         Self { together, alone }
     }
 }
@@ -41,15 +46,10 @@ fn first_bytes(digest: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use camino::Utf8PathBuf;
-    use sandproof_scenarios::Suite;
-
     use super::*;
 
     fn suite() -> Vec<ScenarioInstance> {
-        let home = Utf8PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
-        let faults: Vec<&str> = sandproof_protocol::faults::FAULTS.iter().map(|fault| fault.name).collect();
-        Suite::load(&home.join("scenarios/suite"), &faults).unwrap().instances().cloned().collect()
+        crate::commands::suite::shipped().instances().cloned().collect()
     }
 
     #[test]
@@ -67,6 +67,14 @@ mod tests {
         let mut all = [together, alone].concat();
         all.sort_unstable();
         assert_eq!(all, (0..suite.len()).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_is_slow_begins_first() {
+        let suite = suite();
+        let Order { together, .. } = Order::of(&suite, 7);
+        assert!(together.iter().map(|position| !suite[*position].is_slow()).is_sorted());
+        assert!(suite[together[0]].is_slow());
     }
 
     /// A part of the suite runs in the order of the whole, so that a shard or a filter shows what the whole did.

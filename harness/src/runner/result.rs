@@ -24,7 +24,7 @@ use crate::{
     events::Event,
     failure::Failure,
     scene::{Scene, Stage},
-    steps::{self, StepError, driver_log},
+    steps::{self, DriverLogs, StepError, driver_logs},
 };
 
 /// What every scenario of a cell is judged by and where its evidence goes.
@@ -63,6 +63,26 @@ struct Attempt {
     leftovers: Vec<Leftover>,
 }
 
+/// What all of them gave.
+struct Attempts {
+    /// Those that were red, or that left something behind.
+    earlier: Vec<Attempt>,
+    last: Attempt,
+}
+
+impl Attempt {
+    /// Whether it says something of the subject.
+    fn is_judged(&self) -> bool {
+        !matches!(self.judgement.verdict, Verdict::Error | Verdict::NotRun)
+    }
+}
+
+impl Attempts {
+    fn count(&self) -> u32 {
+        u32::try_from(self.earlier.len() + 1).unwrap_or(u32::MAX)
+    }
+}
+
 impl Bench {
     /// The same on a stage that differs, with evidence of its own; its cluster is the same, and nothing is tried twice.
     pub(crate) fn on(&self, stage: Stage, out: Utf8PathBuf) -> Self {
@@ -98,30 +118,35 @@ impl Bench {
             return self.skipped(scenario, judgement.expected, judgement.summary);
         }
         let started = Instant::now();
-        let ((last, count), spent) = spent::measured(Box::pin(self.attempts(scenario, position))).await;
+        let (attempts, spent) = spent::measured(Box::pin(self.attempts(scenario, position))).await;
+        let Attempts { earlier, last } = &attempts;
         let mut result = self.blank(scenario, last.judgement.verdict);
         result.expected = last.judgement.expected;
-        result.attempts = count;
+        result.attempts = attempts.count();
         result.seconds = started.elapsed().as_secs_f64();
         if last.judgement.verdict != Verdict::Pass {
-            result.cause = Some(cause(&last));
+            result.cause = Some(cause(last, earlier.iter().rev().find(|attempt| attempt.is_judged())));
         }
-        result.evidence = last.evidence;
+        // What a later attempt shows explains nothing of an earlier one.
+        result.evidence = earlier.iter().chain([last]).flat_map(|attempt| attempt.evidence.iter().cloned()).collect();
         leftovers::redden(&mut result, &last.leftovers);
         self.finished(scenario, &result, spent);
         result
     }
 
-    /// Tries a scenario as often as retries allow, until it is not red. Gives the last attempt and the number of them.
-    async fn attempts(&self, scenario: &ScenarioInstance, position: usize) -> (Attempt, u32) {
-        let mut count = 1;
-        let mut last = Box::pin(self.attempt(scenario, position, count)).await;
+    /// Tries a scenario as often as retries allow, until it is not red.
+    async fn attempts(&self, scenario: &ScenarioInstance, position: usize) -> Attempts {
+        let last = Box::pin(self.attempt(scenario, position, 1, 1)).await;
+        let mut attempts = Attempts { earlier: Vec::new(), last };
         let again = |last: &Attempt| is_red(&last.judgement) || !last.leftovers.is_empty();
-        while count <= u32::from(self.retries) && again(&last) && !self.stage.halt.is_cancelled() {
-            count += 1;
-            last = Box::pin(self.attempt(scenario, position, count)).await;
+        while attempts.count() <= u32::from(self.retries) && again(&attempts.last) && !self.stage.halt.is_cancelled() {
+            // What the environment spoilt was no attempt of the subject's.
+            let judged = attempts.earlier.iter().chain([&attempts.last]).filter(|attempt| attempt.is_judged()).count();
+            let judged = u32::try_from(judged).unwrap_or(u32::MAX);
+            let next = Box::pin(self.attempt(scenario, position, attempts.count() + 1, judged + 1)).await;
+            attempts.earlier.push(std::mem::replace(&mut attempts.last, next));
         }
-        (last, count)
+        attempts
     }
 
     /// Waits until the namespaces of the results are gone, and turns those results red that leave theirs behind.
@@ -182,7 +207,8 @@ impl Bench {
         blank(&self.report, &self.stage.cell, scenario, verdict, self.seed)
     }
 
-    async fn attempt(&self, scenario: &ScenarioInstance, position: usize, count: u32) -> Attempt {
+    /// One attempt: the `count`th, and among those that say something of the subject the `judged`th.
+    async fn attempt(&self, scenario: &ScenarioInstance, position: usize, count: u32, judged: u32) -> Attempt {
         let suffix = if count == 1 { String::new() } else { format!("-{count}") };
         let name = format!("{}-{position}{suffix}", scenario.id.to_ascii_lowercase());
         let identity = self.stage.place.namespace(&name);
@@ -190,9 +216,14 @@ impl Bench {
         let before = if scenario.alone { waiting(Party::Cluster, self.shared()).await } else { None };
         let mut scene = Scene::new(Arc::clone(&self.stage), &scenario.key, identity);
         let mut verb = "";
-        let error = match waiting(Party::Cluster, namespace::open(&scene)).await {
-            Ok(()) => steps::carry_out(&mut scene, &scenario.steps, &mut verb).await.err(),
-            Err(failure) => Some(StepError::Environment {
+        let opened = tokio::select! {
+            opened = waiting(Party::Cluster, namespace::open(&scene)) => Some(opened),
+            () = self.stage.halt.cancelled() => None,
+        };
+        let error = match opened {
+            None => Some(StepError::Interrupted),
+            Some(Ok(())) => steps::carry_out(&mut scene, &scenario.steps, &mut verb).await.err(),
+            Some(Err(failure)) => Some(StepError::Environment {
                 tried: "open the scenario's namespace".to_owned(),
                 found: failure.to_string(),
             }),
@@ -211,8 +242,8 @@ impl Bench {
             }
             (Some(StepError::Interrupted) | None, None) => {}
         }
-        let mut judgement = judge(scenario, &observations, &self.facts, &self.expectations, count);
-        if matches!(error, Some(StepError::Interrupted)) {
+        let mut judgement = judge(scenario, &observations, &self.facts, &self.expectations, judged);
+        if matches!(error, Some(StepError::Interrupted)) && observations.environment_error.is_none() {
             judgement.verdict = Verdict::NotRun;
             judgement.expected = false;
             "the run was interrupted while it ran".clone_into(&mut judgement.summary);
@@ -223,11 +254,11 @@ impl Bench {
             && let Some(reason) = self.stage.lost().await
         {
             observations.environment_error = Some(reason);
-            judgement = judge(scenario, &observations, &self.facts, &self.expectations, count);
+            judgement = judge(scenario, &observations, &self.facts, &self.expectations, judged);
         }
-        let driver_log = driver_log(&scene).await;
-        let seen = seen(&scene, &judgement, error.as_ref(), driver_log.as_deref());
-        let evidence = self.collect(&scene, scenario, &judgement, driver_log.as_deref(), count);
+        let logs = driver_logs(&mut scene).await;
+        let seen = seen(&scene, &judgement, error.as_ref(), logs.current());
+        let evidence = self.collect(&scene, scenario, &judgement, logs, count);
         // What comes next on this cluster must find it as it was; where nothing does, it goes with the cluster.
         if !self.stage.halt.is_cancelled()
             && let Err(error) = waiting(Party::Cluster, Box::pin(steps::restore(&mut scene))).await
@@ -266,7 +297,7 @@ impl Bench {
         scene: &Scene,
         scenario: &ScenarioInstance,
         judgement: &Judgement,
-        driver_log: Option<&str>,
+        logs: DriverLogs,
         count: u32,
     ) -> Vec<String> {
         let attempt = if count == 1 { String::new() } else { format!("/attempt-{count}") };
@@ -292,12 +323,12 @@ impl Bench {
             .map(|record| json!(record))
             .collect();
         files.push(("registry.json", pretty(&json!(requests))));
-        if let Some(driver) = &scene.driver {
-            files.push(("calls.json", pretty(&json!(driver.calls()))));
+        let calls = scene.calls();
+        if !calls.is_empty() {
+            files.push(("calls.json", pretty(&json!(calls))));
         }
-        if let Some(log) = driver_log {
-            files.push(("driver.log", log.to_owned()));
-        }
+        let mut files: Vec<(String, String)> = files.into_iter().map(|(name, text)| (name.to_owned(), text)).collect();
+        files.extend(logs.files);
         write(&self.out, &directory, files)
     }
 }
@@ -330,9 +361,23 @@ fn blank(report: &str, cell: &str, scenario: &ScenarioInstance, verdict: Verdict
     result
 }
 
-/// Why an attempt is no pass.
-fn cause(attempt: &Attempt) -> Cause {
+/// Why an attempt is no pass. `before` is the one that was not passed before one that was.
+fn cause(attempt: &Attempt, before: Option<&Attempt>) -> Cause {
     let Attempt { judgement, seen, .. } = attempt;
+    // What was seen explains a promise that was not kept; why a verdict is another one the judge says.
+    let of_judge = |rule: &str| Cause { summary: judgement.summary.clone(), ..Cause::new(rule, "") };
+    match judgement.verdict {
+        Verdict::Error => return Cause { chain: causes::find(seen).chain, ..of_judge("environment") },
+        Verdict::NotRun => return of_judge("not-run"),
+        Verdict::UnexpectedPass => return of_judge("unexpected-pass"),
+        Verdict::Flaky => {
+            let found = before.map(|before| causes::find(&before.seen));
+            let found = found.unwrap_or_else(|| of_judge("flaky"));
+            let summary = format!("{}; before that: {}", judgement.summary, found.summary);
+            return Cause { rule: "flaky".to_owned(), summary, chain: found.chain };
+        }
+        _ => {}
+    }
     let mut cause = causes::find(seen);
     if !judgement.summary.is_empty() && judgement.expected {
         cause.summary.clone_from(&judgement.summary);
@@ -405,7 +450,12 @@ fn seen(scene: &Scene, judgement: &Judgement, error: Option<&StepError>, driver_
         failed: judgement
             .failed
             .iter()
-            .map(|check| FailedCheck { at: check.at.clone(), found: check.found.clone(), text: sentence(check) })
+            .map(|check| FailedCheck {
+                at: check.at.clone(),
+                found: check.found.clone(),
+                text: sentence(check),
+                is_of_watch: is_of_watch(scene, &check.at),
+            })
             .collect(),
         pods: scene.pods(state).iter().map(|pod| (**pod).clone()).collect(),
         sandboxes: scene.sandbox_objects(state).iter().map(|sandbox| (**sandbox).clone()).collect(),
@@ -421,7 +471,14 @@ fn seen(scene: &Scene, judgement: &Judgement, error: Option<&StepError>, driver_
     }
 }
 
-fn write(out: &Utf8Path, directory: &str, files: Vec<(&str, String)>) -> Vec<String> {
+/// Whether a check looks at whether the driver's watch told something; being ready is more than the watch's affair.
+fn is_of_watch(scene: &Scene, at: &str) -> bool {
+    let Some((name, "reached")) = at.split_once('.') else { return false };
+    let until = scene.observations.get(name).and_then(|observation| observation["until"].as_str());
+    matches!(until, Some("deleted" | "sandbox" | "platform"))
+}
+
+fn write(out: &Utf8Path, directory: &str, files: Vec<(String, String)>) -> Vec<String> {
     let target = out.join(directory);
     if fs_err::create_dir_all(&target).is_err() {
         return Vec::new();

@@ -27,7 +27,10 @@ pub(super) async fn start(stage: &Arc<Stage>, subject: &str) -> Result<(), Failu
     let trying = async {
         tokio::select! {
             outcome = once(stage, subject) => outcome,
-            () = stage.halt.cancelled() => Err(Failure::Interrupted { during: "starting the subject".to_owned() }),
+            () = stage.halt.cancelled() => Err(match stage.broken() {
+                Some(reason) => Failure::environment(format!("start the subject {subject}"), reason),
+                None => Failure::Interrupted { during: "starting the subject".to_owned() },
+            }),
         }
     };
     if stage.subject.namespace().is_some() {
@@ -64,6 +67,10 @@ async fn once(stage: &Arc<Stage>, subject: &str) -> Result<(), Failure> {
         Started::Ended { exit_code, log, deployed } => {
             if let Some(deployed) = deployed {
                 deployed.end().await;
+            }
+            // A driver cannot start where the API server is gone.
+            if let Some(reason) = stage.lost().await {
+                return Err(Failure::environment(tried, reason));
             }
             let how =
                 exit_code.map_or_else(|| "it does not answer".to_owned(), |code| format!("it ended with code {code}"));

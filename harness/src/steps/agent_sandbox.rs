@@ -226,8 +226,8 @@ fn names(versions: &[SandboxVersion]) -> Vec<&'static str> {
     versions.iter().map(|version| version.as_str()).collect()
 }
 
-/// A change of the cluster that did not succeed says nothing about the subject.
-fn failed(failure: Failure) -> StepError {
+/// A failure to read or change Agent Sandbox, as that of a step: it says nothing about the subject.
+pub(super) fn failed(failure: Failure) -> StepError {
     match failure {
         Failure::Interrupted { .. } => StepError::Interrupted,
         Failure::Environment { tried, found, .. } => StepError::Environment { tried, found },

@@ -3,14 +3,17 @@
 use std::{sync::Arc, time::Duration};
 
 use regex::Regex;
-use sandproof_scenarios::{AwaitStep, AwaitUntil, EventGoal, EventsStep};
+use sandproof_scenarios::{AwaitStep, AwaitUntil, EventGoal, EventsStep, Named};
 use serde_json::{Value, json};
 
 use super::{
     StepError,
     pods::{self, ContainerState, ContainerStatus},
 };
-use crate::{cluster_state::SeenEvent, scene::Scene};
+use crate::{
+    cluster_state::SeenEvent,
+    scene::{Scene, SceneSandbox},
+};
 
 /// Waits for a state of a sandbox's pod.
 pub(super) async fn sandbox(scene: &mut Scene, step: &AwaitStep) -> Value {
@@ -66,73 +69,108 @@ pub(super) async fn events(scene: &mut Scene, step: &EventsStep) -> Result<Value
         .watches
         .get(&step.watch)
         .ok_or_else(|| StepError::environment("read a watch", format!("no watch `{}` is open", step.watch)))?;
+    let pod = || {
+        let pod = scene.sandbox_pod(&scene.stage.state, &goal.as_ref()?.name)?;
+        pod.pointer("/metadata/name").and_then(Value::as_str).map(str::to_owned)
+    };
     let reached = match &goal {
         None => true,
-        Some(goal) => watching.until(step.within.0, |seen| seen.iter().any(|event| goal.is_met(event))).await,
+        Some(goal) => watching.until(step.within.0, |seen| seen.iter().any(|event| goal.is_met(event, pod))).await,
     };
     let seen = watching.seen();
     let deleted = seen
         .iter()
         .filter(|event| event["kind"] == "deleted" && goal.as_ref().is_none_or(|goal| event["id"] == *goal.id))
         .count();
-    Ok(json!({ "reached": reached, "events": seen, "deletedCount": deleted }))
+    let until = step.until.as_ref().map(EventGoal::kind);
+    Ok(json!({ "until": until, "reached": reached, "events": seen, "deletedCount": deleted }))
 }
 
 /// An event that is waited for, with the names of the scenario replaced by what was sent.
 struct Goal {
     id: String,
+    name: String,
     kind: GoalKind,
 }
 
 enum GoalKind {
     Deleted,
-    Sandbox(Option<Regex>),
+    Sandbox(Wanted),
     Ready,
-    Platform(Option<Regex>),
+    Platform(Wanted),
+}
+
+/// What one condition or one platform event has to say.
+struct Wanted {
+    matches: Option<Regex>,
+    pod: bool,
+    image: Option<String>,
+}
+
+impl Wanted {
+    fn new(scene: &Scene, matches: Option<&str>, named: &Named) -> Result<Self, StepError> {
+        let matches = matches.map(Regex::new).transpose();
+        let matches = matches.map_err(|error| StepError::environment("read `matches`", error))?;
+        let address = |name: &String| {
+            let image = scene.images.get(name).map(|image| image.address.clone());
+            image.ok_or_else(|| StepError::environment("name an image", format!("no image `{name}` was pushed")))
+        };
+        Ok(Self { matches, pod: named.pod, image: named.image.as_ref().map(address).transpose()? })
+    }
+
+    /// Whether it asks for nothing.
+    fn is_any(&self) -> bool {
+        self.matches.is_none() && self.image.is_none() && !self.pod
+    }
+
+    /// Whether `line` matches, and `whole` has the names in it.
+    fn is_met(&self, line: &str, whole: &Value, pod: impl Fn() -> Option<String>) -> bool {
+        let whole = whole.to_string();
+        let names_pod = || pod().is_some_and(|pod| whole.contains(&pod));
+        self.matches.as_ref().is_none_or(|matches| matches.is_match(line))
+            && self.image.as_ref().is_none_or(|image| whole.contains(image))
+            && (!self.pod || names_pod())
+    }
 }
 
 impl Goal {
     fn new(scene: &mut Scene, goal: &EventGoal) -> Result<Self, StepError> {
-        let id = scene.sandbox(goal.sandbox(), None).id;
-        let expression = |matches: &Option<String>| {
-            let compiled = matches.as_deref().map(Regex::new).transpose();
-            compiled.map_err(|error| StepError::environment("read `matches`", error))
-        };
+        let SceneSandbox { id, name } = scene.sandbox(goal.sandbox(), None);
         let kind = match goal {
             EventGoal::Deleted(_) => GoalKind::Deleted,
-            EventGoal::Sandbox { matches, .. } => GoalKind::Sandbox(expression(matches)?),
+            EventGoal::Sandbox { matches, named, .. } => {
+                GoalKind::Sandbox(Wanted::new(scene, matches.as_deref(), named)?)
+            }
             EventGoal::Ready(_) => GoalKind::Ready,
-            EventGoal::Platform { matches, .. } => GoalKind::Platform(expression(matches)?),
+            EventGoal::Platform { matches, named, .. } => {
+                GoalKind::Platform(Wanted::new(scene, matches.as_deref(), named)?)
+            }
         };
-        Ok(Self { id, kind })
+        Ok(Self { id, name, kind })
     }
 
-    fn is_met(&self, event: &Value) -> bool {
+    /// Whether an event is the one; `pod` gives the name of the sandbox's pod.
+    fn is_met(&self, event: &Value, pod: impl Fn() -> Option<String>) -> bool {
         if event["id"] != *self.id {
             return false;
         }
+        let conditions = || event["conditions"].as_array().into_iter().flatten();
         match &self.kind {
             GoalKind::Deleted => event["kind"] == "deleted",
-            GoalKind::Sandbox(matches) => {
+            // A sandbox that was just made has no condition yet.
+            GoalKind::Sandbox(wanted) if wanted.is_any() => event["kind"] == "sandbox",
+            GoalKind::Sandbox(wanted) => {
                 event["kind"] == "sandbox"
-                    && matches.as_ref().is_none_or(|matches| {
-                        event["conditions"].as_array().is_some_and(|conditions| {
-                            conditions.iter().any(|condition| matches.is_match(&condition_line(condition)))
-                        })
-                    })
+                    && conditions().any(|condition| wanted.is_met(&condition_line(condition), condition, &pod))
             }
             GoalKind::Ready => {
                 event["kind"] == "sandbox"
-                    && event["conditions"].as_array().is_some_and(|conditions| {
-                        conditions.iter().any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
-                    })
+                    && conditions().any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
             }
-            GoalKind::Platform(matches) => {
-                event["kind"] == "platform"
-                    && matches.as_ref().is_none_or(|matches| {
-                        let text = |field: &str| event[field].as_str().unwrap_or_default().to_owned();
-                        matches.is_match(&format!("{}: {}", text("reason"), text("message")))
-                    })
+            GoalKind::Platform(wanted) => {
+                let text = |field: &str| event[field].as_str().unwrap_or_default();
+                let line = format!("{}: {}", text("reason"), text("message"));
+                event["kind"] == "platform" && wanted.is_met(&line, event, &pod)
             }
         }
     }

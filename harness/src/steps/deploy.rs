@@ -6,7 +6,7 @@ use sandproof_protocol::v1::compute_driver_client::ComputeDriverClient;
 use sandproof_scenarios::{ApiServerState, ApiServerStep, DriverSettings, DriverStep, PullSecretsAs, UseStep};
 use serde_json::{Value, json};
 
-use super::{StepError, rpc::Driver, volumes};
+use super::{StepError, logs::keep_log, rpc::Driver, volumes};
 use crate::{
     relay::Relay,
     scene::{Scene, SceneDriver},
@@ -45,9 +45,8 @@ pub(super) async fn upgrade(scene: &mut Scene, step: &DriverStep) -> Result<Valu
     let deployed = scene.deployed.take().ok_or_else(missing)?;
     let settings = Settings { release: before.release, gateway: before.gateway, ..settings(scene, step)? };
     let stage = Arc::clone(&scene.stage);
-    // What was open to the old one ends with it.
-    scene.driver = None;
-    scene.watches.clear();
+    keep_log(scene, &deployed).await;
+    scene.retire_driver();
     let started = stage.subject.upgrade(&Site::of(&stage), &settings, deployed, step.expect).await.map_err(failed)?;
     scene.settings = Some(settings);
     Ok(seen(scene, started))
@@ -101,9 +100,8 @@ pub(super) async fn restart(scene: &mut Scene) -> Result<Value, StepError> {
     let settings = scene.settings.clone().ok_or_else(missing)?;
     let deployed = scene.deployed.take().ok_or_else(missing)?;
     let stage = Arc::clone(&scene.stage);
-    // What was open to the old one ends with it.
-    scene.driver = None;
-    scene.watches.clear();
+    keep_log(scene, &deployed).await;
+    scene.retire_driver();
     let started = stage.subject.restart(&Site::of(&stage), &settings, deployed).await.map_err(failed)?;
     let seen = seen(scene, started);
     Ok(json!({ "removed": true, "back": seen["running"] }))
@@ -136,11 +134,6 @@ fn seen(scene: &mut Scene, started: Started) -> Value {
             json!({ "running": false, "exitCode": exit_code, "log": log, "pod": pod })
         }
     }
-}
-
-/// The driver's log, for the evidence.
-pub(crate) async fn driver_log(scene: &Scene) -> Option<String> {
-    scene.deployed.as_ref()?.log().await
 }
 
 /// What the step wants of a driver in the scenario's namespace.

@@ -8,6 +8,7 @@ pub(crate) mod watching;
 mod awaiting;
 mod clear;
 mod deploy;
+mod logs;
 mod preload;
 mod provide;
 mod read;
@@ -22,7 +23,8 @@ mod volumes;
 mod workspace;
 
 pub(crate) use clear::clear;
-pub(crate) use deploy::{driver_log, settings as driver_settings};
+pub(crate) use deploy::settings as driver_settings;
+pub(crate) use logs::{DriverLogs, driver_logs};
 
 use sandproof_scenarios::Step;
 use serde_json::{Value, json};

@@ -7,7 +7,7 @@ use kube::{Api, api::AttachParams};
 use sandproof_clusters::registry::{RequestKind, RequestRecord};
 use sandproof_scenarios::{InspectStep, ProbeStep, RequestsStep, time_limits};
 use serde_json::{Value, json};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::StepError;
 use crate::{cluster_state::ClusterState, scene::Scene};
@@ -54,24 +54,8 @@ pub(super) async fn probe(scene: &mut Scene, step: &ProbeStep) -> Result<Value, 
     let parameters = AttachParams::default().container(agent).stdout(true).stderr(true);
     let run = async {
         let mut process = api.exec(&pod, command, &parameters).await.map_err(|error| error.to_string())?;
-        let (mut stdout, mut stderr) = (String::new(), String::new());
-        let (out, err) = (process.stdout(), process.stderr());
-        let read = |stream: Option<_>| async move {
-            let mut text = String::new();
-            if let Some(mut stream) = stream {
-                let _ = AsyncReadExt::read_to_string(&mut stream, &mut text).await;
-            }
-            text
-        };
-        stdout.push_str(&read(out).await);
-        let read_error = async {
-            let mut text = String::new();
-            if let Some(mut stream) = err {
-                let _ = stream.read_to_string(&mut text).await;
-            }
-            text
-        };
-        stderr.push_str(&read_error.await);
+        // Side by side: what is printed to one is not to wait for the end of the other.
+        let (stdout, stderr) = tokio::join!(all_of(process.stdout()), all_of(process.stderr()));
         let _ = process.join().await;
         serde_json::from_str::<Value>(stdout.trim()).map_err(|error| format!("{error}; it printed {stdout}{stderr}"))
     };
@@ -83,6 +67,15 @@ pub(super) async fn probe(scene: &mut Scene, step: &ProbeStep) -> Result<Value, 
             PROBE_DEADLINE.as_secs()
         ))),
     }
+}
+
+/// All of a stream.
+async fn all_of(stream: Option<impl AsyncRead + Unpin>) -> String {
+    let mut text = String::new();
+    if let Some(mut stream) = stream {
+        let _ = stream.read_to_string(&mut text).await;
+    }
+    text
 }
 
 /// Reads what the registry was asked for an image.

@@ -79,6 +79,11 @@ impl Driver {
         &self.calls
     }
 
+    /// The calls that were made.
+    pub(crate) fn into_calls(self) -> Vec<Call> {
+        self.calls
+    }
+
     /// The connection itself, for a stream.
     pub(crate) fn client(&self) -> ComputeDriverClient<Channel> {
         self.client.clone()

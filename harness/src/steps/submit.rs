@@ -83,7 +83,10 @@ async fn one(scene: &mut Scene, request: &SandboxRequest, verb: Verb) -> Result<
             if answer["code"] == "OK" {
                 scene.refused.remove(&message.name);
                 scene.created.insert(message.name);
-            } else if answer["code"] != "AlreadyExists" {
+            } else if answer["code"] == "AlreadyExists" {
+                // A request whose answer was an error may have been carried out nevertheless.
+                scene.refused.remove(&message.name);
+            } else {
                 scene.refused.insert(message.name);
             }
             answer

@@ -1,19 +1,26 @@
 //! `volume`: storage on the node, without a provisioner, that goes with the scenario.
 
+use std::{fmt::Debug, time::Duration};
+
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::{
-    Api,
+    Api, Resource,
     api::{DeleteParams, PostParams},
+    runtime::wait::await_condition,
 };
-use sandproof_scenarios::VolumeStep;
-use serde::de::DeserializeOwned;
+use sandproof_scenarios::{VolumeStep, time_limits};
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::StepError;
 use crate::scene::Scene;
 
 /// Where volumes are on the node; beneath the kubelet's own directory, which goes with its cluster.
 const DIRECTORY: &str = "/var/lib/kubelet/sandproof-volumes";
+
+/// How long the cluster may take to know of a volume, and then to bind its claim; it takes well under a second.
+const BOUND_DEADLINE: Duration = time_limits::VOLUME;
 
 /// How much a volume says it has; it is a directory, and has what the node has.
 const SIZE: &str = "1Gi";
@@ -48,6 +55,8 @@ pub(super) async fn volume(scene: &mut Scene, step: &VolumeStep) -> Result<Value
         .create(&PostParams::default(), &volume)
         .await
         .map_err(|error| StepError::environment(tried.clone(), error))?;
+    // A claim that is looked at before the controller knows of its volume is looked at again in its next round only.
+    in_phase(volumes, &class, "Available", &tried).await?;
     if step.claim {
         scene.claims.insert(step.name.clone());
         let claim = object::<PersistentVolumeClaim>(
@@ -63,7 +72,9 @@ pub(super) async fn volume(scene: &mut Scene, step: &VolumeStep) -> Result<Value
             }),
         )?;
         let claims: Api<PersistentVolumeClaim> = Api::namespaced(client, &scene.namespace);
-        claims.create(&PostParams::default(), &claim).await.map_err(|error| StepError::environment(tried, error))?;
+        let created = claims.create(&PostParams::default(), &claim).await;
+        created.map_err(|error| StepError::environment(tried.clone(), error))?;
+        in_phase(claims, &step.name, "Bound", &tried).await?;
     }
     Ok(json!({ "name": step.name, "storageClass": class, "claim": step.claim }))
 }
@@ -79,6 +90,24 @@ pub(super) async fn restore(scene: &mut Scene) -> Result<(), StepError> {
         }
     }
     Ok(())
+}
+
+/// Waits until a volume or a claim is in a phase.
+async fn in_phase<K>(api: Api<K>, name: &str, phase: &str, tried: &str) -> Result<(), StepError>
+where
+    K: Clone + Debug + DeserializeOwned + Serialize + Resource<DynamicType = ()> + Send + 'static,
+{
+    let is_there = |found: Option<&K>| {
+        let found = found.and_then(|found| serde_json::to_value(found).ok());
+        found.is_some_and(|found| found["status"]["phase"] == phase)
+    };
+    match timeout(BOUND_DEADLINE, await_condition(api, name, is_there)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(StepError::environment(tried, error)),
+        Err(_) => {
+            Err(StepError::environment(tried, format!("{name} was not {phase} after {} s", BOUND_DEADLINE.as_secs())))
+        }
+    }
 }
 
 fn object<T: DeserializeOwned>(tried: &str, value: Value) -> Result<T, StepError> {

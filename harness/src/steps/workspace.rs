@@ -1,6 +1,6 @@
 //! `stop`, `start`, the verbs about workspaces, and what happens behind the driver's back.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use k8s_openapi::api::{
@@ -10,6 +10,7 @@ use k8s_openapi::api::{
 use kube::{
     Api, ResourceExt,
     api::{DeleteParams, DynamicObject, ListParams, PostParams},
+    core::{Selector, SelectorExt},
     runtime::{conditions::is_deleted, wait::await_condition},
 };
 use sandproof_clusters::registry::random_word;
@@ -78,7 +79,7 @@ pub(super) async fn look_at(scene: &mut Scene, step: &LookAtStep) -> Result<Valu
     let failed = |error: kube::Error| StepError::environment(&tried, error);
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let Some(found) = settled(&namespaces, &name).await? else {
-        return Ok(json!({ "name": name, "exists": false }));
+        return Ok(json!({ "name": name, "exists": false, "sandboxes": 0 }));
     };
     let all = ListParams::default();
     let source: Api<Secret> = Api::namespaced(client.clone(), &scene.namespace);
@@ -92,15 +93,31 @@ pub(super) async fn look_at(scene: &mut Scene, step: &LookAtStep) -> Result<Valu
     }
     let accounts = Api::<ServiceAccount>::namespaced(client.clone(), &name).list(&all).await.map_err(failed)?;
     let policies = Api::<NetworkPolicy>::namespaced(client, &name).list(&all).await.map_err(failed)?;
+    let pods = scene.stage.state.pods(&name);
     Ok(json!({
         "name": name,
         "exists": true,
         "labels": found.metadata.labels,
         "secrets": secrets,
         "serviceAccounts": accounts.iter().map(ResourceExt::name_any).collect::<Vec<_>>(),
-        "networkPolicies": policies.iter().map(ResourceExt::name_any).collect::<Vec<_>>(),
+        "networkPolicies": policies.iter().map(|policy| shown_policy(policy, &pods)).collect::<Vec<_>>(),
         "sandboxes": scene.stage.state.sandboxes(&name).len(),
     }))
+}
+
+/// A network policy, with the pods that it selects.
+fn shown_policy(policy: &NetworkPolicy, pods: &[Arc<Value>]) -> Value {
+    let selector = policy.spec.as_ref().and_then(|spec| spec.pod_selector.clone()).unwrap_or_default();
+    // One that cannot be read selects nothing that is known.
+    let selector = Selector::try_from(selector).ok();
+    let labels = |pod: &Value| -> BTreeMap<String, String> {
+        pod.pointer("/metadata/labels")
+            .and_then(|labels| serde_json::from_value(labels.clone()).ok())
+            .unwrap_or_default()
+    };
+    let selected = pods.iter().filter(|pod| selector.as_ref().is_some_and(|selector| selector.matches(&labels(pod))));
+    let names: Vec<&str> = selected.filter_map(|pod| pod.pointer("/metadata/name")?.as_str()).collect();
+    json!({ "name": policy.name_any(), "pods": names })
 }
 
 /// Deletes something behind the driver's back.

@@ -173,6 +173,18 @@ impl Faults {
         self.is_on("writable-claim")
     }
 
+    pub(crate) fn mounts_claims_read_only(&self) -> bool {
+        self.is_on("read-only-claims")
+    }
+
+    pub(crate) fn is_always_ready(&self) -> bool {
+        self.is_on("always-ready")
+    }
+
+    pub(crate) fn omits_labels(&self) -> bool {
+        self.is_on("omit-labels")
+    }
+
     pub(crate) fn keeps_workspace_claim(&self) -> bool {
         self.is_on("keep-workspace-claim")
     }

@@ -165,8 +165,8 @@ impl Template<'_> {
 
     // The labels are put on the pod too, so that a NetworkPolicy can select it: the Sandbox's own do not reach it.
     fn labels(&self, request: &SandboxRequest) -> Map<String, Value> {
-        let mut labels: Map<String, Value> =
-            request.labels.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
+        let asked = request.labels.iter().filter(|_| !self.faults.omits_labels());
+        let mut labels: Map<String, Value> = asked.map(|(key, value)| (key.clone(), json!(value))).collect();
         labels.insert(names::MANAGED_BY_LABEL.to_owned(), json!(names::MANAGED_BY));
         labels.insert(names::GATEWAY_ID_LABEL.to_owned(), json!(self.gateway_id));
         labels.insert(names::SANDBOX_ID_LABEL.to_owned(), json!(request.id));

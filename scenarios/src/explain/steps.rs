@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Sentence, checks::value, code};
 use crate::language::{
     ApiServerState, AwaitStep, AwaitUntil, ChangeStep, ControllerState, DriverExpectation, DriverStep, EventGoal,
-    EventsStep, ImageAccess, ImageContent, ImageStep, LifeCycleStep, PullSecretsAs, RegistryKind, RemoveStep,
+    EventsStep, ImageAccess, ImageContent, ImageStep, LifeCycleStep, Named, PullSecretsAs, RegistryKind, RemoveStep,
     RenderStep, RunStep, SandboxRequest, SandboxVersion, SchemaLack, SchemaStep, SecretHost, SecretPassword,
     SecretStep, SecretType, Step, Submission, SubmitStep, WorkspaceMode,
 };
@@ -274,12 +274,19 @@ fn events(step: &EventsStep) -> String {
     let matching = |matches: &Option<String>| {
         matches.as_ref().map(|pattern| format!(" that matches {}", code(pattern))).unwrap_or_default()
     };
+    let naming = |named: &Named| {
+        let image = named.image.as_ref().map(|image| format!("the image {}", code(image)));
+        let named: Vec<String> = named.pod.then(|| "its pod".to_owned()).into_iter().chain(image).collect();
+        if named.is_empty() { String::new() } else { format!(" and names {}", named.join(" and ")) }
+    };
     let what = match goal {
         EventGoal::Deleted(sandbox) => format!("that {} is deleted", code(sandbox)),
         EventGoal::Ready(sandbox) => format!("that {} is ready", code(sandbox)),
-        EventGoal::Sandbox { sandbox, matches } => format!("a state of {}{}", code(sandbox), matching(matches)),
-        EventGoal::Platform { sandbox, matches } => {
-            format!("a platform event of {}{}", code(sandbox), matching(matches))
+        EventGoal::Sandbox { sandbox, matches, named } => {
+            format!("a state of {}{}{}", code(sandbox), matching(matches), naming(named))
+        }
+        EventGoal::Platform { sandbox, matches, named } => {
+            format!("a platform event of {}{}{}", code(sandbox), matching(matches), naming(named))
         }
     };
     format!("wait until {watch} tells {what}, at most {}", step.within.words())

@@ -37,8 +37,8 @@ pub use step::{
     WatchStep,
 };
 pub use step_fields::{
-    AwaitUntil, DriverExpectation, EventGoal, ImageAccess, ImageContent, PullSecretsAs, RegistryKind, SchemaLack,
-    SecretHost, SecretPassword, SecretType,
+    AwaitUntil, DriverExpectation, EventGoal, ImageAccess, ImageContent, Named, PullSecretsAs, RegistryKind,
+    SchemaLack, SecretHost, SecretPassword, SecretType,
 };
 pub use subject_steps::{ApiServerState, ApiServerStep, SocketStep, UseStep};
 pub use taint::{TaintEffect, TaintStep};

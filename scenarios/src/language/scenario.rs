@@ -165,6 +165,11 @@ impl ScenarioInstance {
         self.tags.iter().any(|tag| tag == "smoke")
     }
 
+    /// Whether it takes much longer than most, so that it should begin before them.
+    pub fn is_slow(&self) -> bool {
+        self.tags.iter().any(|tag| tag == "slow")
+    }
+
     /// The axes that its result can depend on.
     pub fn axes(&self) -> Vec<Axis> {
         self.varies_with.iter().flat_map(Variation::axes).copied().collect()

@@ -341,7 +341,7 @@ pub struct WatchStep {
 }
 
 /// Fields of `events`.
-/// Observes `{reached, events: [{kind, id, name, reason, message, metadata, conditions}], deletedCount}`.
+/// Observes `{until, reached, events: [{kind, id, name, reason, message, metadata, conditions}], deletedCount}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct EventsStep {

@@ -133,6 +133,8 @@ pub enum EventGoal {
         sandbox: String,
         /// A regular expression on `TYPE=STATUS reason: message` of one of its conditions; without it any state fits.
         matches: Option<String>,
+        /// What that condition names besides.
+        named: Named,
     },
     /// An event of this sandbox with the condition Ready=True.
     Ready(String),
@@ -142,7 +144,18 @@ pub enum EventGoal {
         sandbox: String,
         /// A regular expression on `reason: message` of the event.
         matches: Option<String>,
+        /// What that event names besides, in its text or in its metadata.
+        named: Named,
     },
+}
+
+/// What one event or condition has to name.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Named {
+    /// The sandbox's pod.
+    pub pod: bool,
+    /// The repository of this `image` step.
+    pub image: Option<String>,
 }
 
 impl EventGoal {
@@ -155,9 +168,29 @@ impl EventGoal {
             | Self::Platform { sandbox, .. } => sandbox,
         }
     }
+
+    /// The kind of event, as files spell it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Deleted(_) => "deleted",
+            Self::Sandbox { .. } => "sandbox",
+            Self::Ready(_) => "ready",
+            Self::Platform { .. } => "platform",
+        }
+    }
+
+    /// What the event has to match and to name; nothing where only its kind counts.
+    pub fn wanted(&self) -> Option<(Option<&str>, &Named)> {
+        match self {
+            Self::Deleted(_) | Self::Ready(_) => None,
+            Self::Sandbox { matches, named, .. } | Self::Platform { matches, named, .. } => {
+                Some((matches.as_deref(), named))
+            }
+        }
+    }
 }
 
-/// What ends an `events` step: exactly one of the four, `matches` only beside `platform` and `sandbox`.
+/// What ends an `events` step: exactly one of the first four, the others only beside `platform` and `sandbox`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "EventGoal")]
@@ -178,18 +211,27 @@ struct EventGoalFields {
     /// With `sandbox`: one on `TYPE=STATUS reason: message` of a condition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     matches: Option<String>,
+    /// With `platform` or `sandbox`: whether the same event, or the same condition, has to name the sandbox's pod.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    names_pod: bool,
+    /// With `platform` or `sandbox`: an image that the same event, or the same condition, has to name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    names_image: Option<String>,
 }
 
 impl<'de> Deserialize<'de> for EventGoal {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let fields = EventGoalFields::deserialize(deserializer)?;
-        match (fields.deleted, fields.sandbox, fields.ready, fields.platform, fields.matches) {
-            (Some(sandbox), None, None, None, None) => Ok(Self::Deleted(sandbox)),
-            (None, Some(sandbox), None, None, matches) => Ok(Self::Sandbox { sandbox, matches }),
-            (None, None, Some(sandbox), None, None) => Ok(Self::Ready(sandbox)),
-            (None, None, None, Some(sandbox), matches) => Ok(Self::Platform { sandbox, matches }),
+        let named = Named { pod: fields.names_pod, image: fields.names_image };
+        let bare = fields.matches.is_none() && named == Named::default();
+        let matches = fields.matches;
+        match (fields.deleted, fields.sandbox, fields.ready, fields.platform) {
+            (Some(sandbox), None, None, None) if bare => Ok(Self::Deleted(sandbox)),
+            (None, Some(sandbox), None, None) => Ok(Self::Sandbox { sandbox, matches, named }),
+            (None, None, Some(sandbox), None) if bare => Ok(Self::Ready(sandbox)),
+            (None, None, None, Some(sandbox)) => Ok(Self::Platform { sandbox, matches, named }),
             _ => Err(de::Error::custom(
-                "`until` takes exactly one of `deleted`, `sandbox`, `ready` and `platform`, and `matches` only beside `platform` and `sandbox`",
+                "`until` takes exactly one of `deleted`, `sandbox`, `ready` and `platform`; `matches`, `namesPod` and `namesImage` only beside `platform` and `sandbox`",
             )),
         }
     }
@@ -198,15 +240,17 @@ impl<'de> Deserialize<'de> for EventGoal {
 impl Serialize for EventGoal {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let sandbox = Some(self.sandbox().to_owned());
+        let wanted = self.wanted().map_or_else(EventGoalFields::default, |(matches, named)| EventGoalFields {
+            matches: matches.map(str::to_owned),
+            names_pod: named.pod,
+            names_image: named.image.clone(),
+            ..EventGoalFields::default()
+        });
         let fields = match self {
-            Self::Deleted(_) => EventGoalFields { deleted: sandbox, ..Default::default() },
-            Self::Sandbox { matches, .. } => {
-                EventGoalFields { sandbox, matches: matches.clone(), ..Default::default() }
-            }
-            Self::Ready(_) => EventGoalFields { ready: sandbox, ..Default::default() },
-            Self::Platform { matches, .. } => {
-                EventGoalFields { platform: sandbox, matches: matches.clone(), ..Default::default() }
-            }
+            Self::Deleted(_) => EventGoalFields { deleted: sandbox, ..wanted },
+            Self::Sandbox { .. } => EventGoalFields { sandbox, ..wanted },
+            Self::Ready(_) => EventGoalFields { ready: sandbox, ..wanted },
+            Self::Platform { .. } => EventGoalFields { platform: sandbox, ..wanted },
         };
         fields.serialize(serializer)
     }

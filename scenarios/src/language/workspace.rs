@@ -81,7 +81,8 @@ pub struct NamespaceStep {
 }
 
 /// Fields of `lookAt`: reads the namespace of a workspace from the API server, after it is gone if it is being deleted.
-/// Observes `{name, exists, labels, secrets: {NAME: {type, labels, sameAsSource}}, serviceAccounts, networkPolicies, sandboxes}`.
+/// Observes `{name, exists, labels, secrets: {NAME: {type, labels, sameAsSource}}, serviceAccounts, networkPolicies: [{name, pods}], sandboxes}`;
+/// `pods` are the names of the pods that a policy selects.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LookAtStep {

@@ -151,7 +151,7 @@ fn observed_fields(step: &Step) -> &'static [&'static str] {
         Step::List(_) => &["code", "message", "ids", "names"],
         Step::Delete(_) => &["code", "message", "deleted"],
         Step::Watch(_) => &[],
-        Step::Events(_) => &["reached", "events", "deletedCount"],
+        Step::Events(_) => &["until", "reached", "events", "deletedCount"],
         Step::Quiet(_) => &["seconds"],
         Step::Installation(_) | Step::Change(_) => {
             &["established", "served", "storage", "storedVersions", "conversion", "caBundle", "controllerAvailable"]

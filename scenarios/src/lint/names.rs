@@ -6,8 +6,8 @@ use regex::Regex;
 use serde_json::Value;
 
 use crate::language::{
-    ChangeStep, DriverExpectation, DriverStep, EventGoal, EventsStep, ImageContent, RemoveStep, SandboxRequest,
-    ScenarioInstance, Setting, Step, Submission, SubmitStep, WorkspaceMode,
+    ChangeStep, DriverExpectation, DriverStep, EventsStep, ImageContent, RemoveStep, SandboxRequest, ScenarioInstance,
+    Setting, Step, Submission, SubmitStep, WorkspaceMode,
 };
 use crate::nearest::{did_you_mean, or_list};
 use crate::parameters::{image_references, volume_references};
@@ -401,11 +401,12 @@ impl<'a> Names<'a, '_> {
         let Some(goal) = &events.until else { return };
         let at = field(at, "until");
         self.sandbox(goal.sandbox(), &at);
-        if let EventGoal::Platform { matches: Some(pattern), .. } | EventGoal::Sandbox { matches: Some(pattern), .. } =
-            goal
-            && let Err(error) = Regex::new(pattern)
-        {
+        let Some((matches, named)) = goal.wanted() else { return };
+        if let Some(Err(error)) = matches.map(Regex::new) {
             self.errors.push(super::checks::pattern_error(self.document, &error, &field(&at, "matches")));
+        }
+        if let Some(image) = &named.image {
+            self.image(image, None, &field(&at, "namesImage"));
         }
     }
 }

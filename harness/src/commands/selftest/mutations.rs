@@ -21,7 +21,14 @@ use crate::{
     interrupt::with_events,
     paths::Paths,
     plan::{self, Plan},
-    runner::{cell, faulty::with_faults, install, one_cell::with_cell, result::Bench, run::RunSettings},
+    runner::{
+        cell,
+        faulty::with_faults,
+        install::{self, Definition, definition::put_back},
+        one_cell::with_cell,
+        result::Bench,
+        run::RunSettings,
+    },
     sinks,
     subject::{choice::Choice, faulty::FaultyParts},
     terminal,
@@ -158,6 +165,7 @@ async fn all(
     let name = format!("mutations-{}", settings.short_id());
     with_cell(settings, planned, &name, expectations, (events, cancelled), async |context, equipped| {
         let mut outcome = Outcome::default();
+        let definition = Definition::read(&equipped.bench.stage.client).await?;
         for (index, fault) in FAULTS.iter().enumerate() {
             if (!wanted.is_empty() && !wanted.iter().any(|name| name == fault.name)) || cancelled.is_cancelled() {
                 continue;
@@ -170,7 +178,7 @@ async fn all(
             let defects = FaultyParts::of(&faults).agent_sandbox;
             let client = equipped.bench.stage.client.clone();
             let shows = plan.scenarios.iter().any(|scenario| claims(scenario, fault.name) && judged_here(scenario));
-            if !shows || !install::can_have(&client, &defects).await? {
+            if !shows || !install::can_have(&definition, &defects) {
                 outcome.not_shown.push(NotShown { fault: fault.name, skipped: claiming(plan, fault.name) });
                 continue;
             }
@@ -179,11 +187,11 @@ async fn all(
             let bench = equipped.bench.on(stage, settings.out.join(fault.name));
             let offset = index * POSITIONS_PER_FAULT;
             let scenarios = scenarios_for(plan, fault.name, breadth, judged_here);
-            let spoilt = install::spoil(&client, &defects).await?;
+            install::spoil(&client, &defects).await?;
             let mut results = cell::perform(&bench, &scenarios, context.jobs, offset).await;
             again(&bench, &scenarios, &mut results, offset, events).await;
-            if let Some(spoilt) = spoilt {
-                spoilt.mend(&client).await?;
+            if !defects.is_empty() {
+                put_back(&client, &definition).await?;
             }
             let mut mutation = judged(fault.name, &scenarios, &results);
             mutation.leave_out(plan);

@@ -1,62 +1,37 @@
 //! An installation of Agent Sandbox with a defect, so that the scenarios about it can be shown to notice.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceConversion, CustomResourceDefinition, CustomResourceDefinitionSpec,
+    CustomResourceConversion, CustomResourceDefinition,
 };
 use kube::Client;
 use sandproof_protocol::faults::Defect;
 
-use super::definition::{Definition, NEWEST_FIRST, changed};
+use super::definition::{Definition, NEWEST_FIRST, also_serve, changed};
 use crate::failure::Failure;
 
-/// What is tried, in the words of a failure.
-const TRIED: &str = "change the definition of the Sandbox";
-
-/// What the definition said before it got its defects.
-#[derive(Debug)]
-pub(crate) struct Spoilt(CustomResourceDefinitionSpec);
-
-/// Gives the installed definition these defects, and waits until the API server goes by them; none if there are none.
-pub(crate) async fn spoil(client: &Client, defects: &[Defect]) -> Result<Option<Spoilt>, Failure> {
+/// Gives the installed definition these defects, and waits until the API server goes by them.
+pub(crate) async fn spoil(client: &Client, defects: &[Defect]) -> Result<(), Failure> {
     if defects.is_empty() {
-        return Ok(None);
+        return Ok(());
     }
-    let before = Definition::read(client).await?.0.spec;
-    changed(client, TRIED, |definition| defects.iter().try_for_each(|defect| spoilt(definition, *defect))).await?;
-    Ok(Some(Spoilt(before)))
+    let spoil =
+        |definition: &mut CustomResourceDefinition| defects.iter().try_for_each(|defect| spoilt(definition, *defect));
+    changed(client, "change the definition of the Sandbox", spoil).await.map(drop)
 }
 
-/// Whether the installed definition can have these defects: what converts nothing cannot stop doing so.
-pub(crate) async fn can_have(client: &Client, defects: &[Defect]) -> Result<bool, Failure> {
-    if defects.is_empty() {
-        return Ok(true);
-    }
-    let mut definition = Definition::read(client).await?.0;
-    Ok(defects.iter().all(|defect| spoilt(&mut definition, *defect).is_ok()))
-}
-
-impl Spoilt {
-    /// Puts the definition back.
-    pub(crate) async fn mend(self, client: &Client) -> Result<(), Failure> {
-        changed(client, TRIED, |definition| {
-            definition.spec = self.0.clone();
-            Ok(())
-        })
-        .await
-        .map(drop)
-    }
+/// Whether a definition can have these defects: what converts nothing cannot stop doing so.
+pub(crate) fn can_have(definition: &Definition, defects: &[Defect]) -> bool {
+    let mut definition = definition.0.clone();
+    defects.iter().all(|defect| spoilt(&mut definition, *defect).is_ok())
 }
 
 /// The definition with the defect, or why it cannot have it.
 fn spoilt(definition: &mut CustomResourceDefinition, defect: Defect) -> Result<(), &'static str> {
     match defect {
         Defect::ServesAnotherVersion => {
-            let versions = &mut definition.spec.versions;
-            let is_new = |name: &&&str| versions.iter().all(|version| version.name != **name);
+            let is_new = |name: &&&str| definition.spec.versions.iter().all(|version| version.name != **name);
             let another = NEWEST_FIRST.iter().rfind(is_new).ok_or("it serves every version that there is")?;
-            let mut copy = versions.iter().find(|version| version.storage).cloned().ok_or("it stores none")?;
-            (copy.name, copy.storage, copy.served) = ((*another).to_owned(), false, true);
-            versions.push(copy);
+            also_serve(definition, another)?;
         }
         Defect::ConvertsNothing => {
             let conversion = &mut definition.spec.conversion;

@@ -160,9 +160,32 @@ pub(crate) async fn serve(client: &Client, versions: &[&str]) -> Result<Definiti
     .await
 }
 
+/// Puts the definition back as it was `before`.
+pub(crate) async fn put_back(client: &Client, before: &Definition) -> Result<(), Failure> {
+    let put = changed(client, "put the definition of the Sandbox back", |definition| {
+        definition.spec = before.0.spec.clone();
+        Ok(())
+    });
+    put.await.map(drop)
+}
+
+/// Has a definition serve a version too. One that it does not have becomes a copy of the one that is stored: nothing
+/// converts between them but their names.
+pub(crate) fn also_serve(definition: &mut CustomResourceDefinition, version: &str) -> Result<(), &'static str> {
+    let versions = &mut definition.spec.versions;
+    if let Some(known) = versions.iter_mut().find(|known| known.name == version) {
+        known.served = true;
+        return Ok(());
+    }
+    let mut copy = versions.iter().find(|version| version.storage).cloned().ok_or("it stores none")?;
+    (copy.name, copy.storage, copy.served) = (version.to_owned(), false, true);
+    versions.push(copy);
+    Ok(())
+}
+
 /// Changes the definition, as often as somebody else writes it in the meantime, and waits until the API server goes by it.
 /// The change may refuse, with the reason.
-pub(super) async fn changed(
+pub(crate) async fn changed(
     client: &Client,
     tried: &str,
     change: impl Fn(&mut CustomResourceDefinition) -> Result<(), &'static str>,

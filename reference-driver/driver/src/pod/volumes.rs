@@ -54,7 +54,8 @@ impl Template<'_> {
             mounts.push(json!({ "name": WORKSPACE_VOLUME, "mountPath": WORK_DIRECTORY }));
         }
         mounts.extend(request.driver.mounts.iter().map(|mount| {
-            let read_only = mount.read_only && !self.faults.mounts_claims_writable();
+            let read_only =
+                (mount.read_only && !self.faults.mounts_claims_writable()) || self.faults.mounts_claims_read_only();
             let mut rendered = json!({ "name": mount.name, "mountPath": mount.mount_path, "readOnly": read_only });
             if let Some(path) = &mount.sub_path {
                 insert(&mut rendered, "subPath", json!(path));

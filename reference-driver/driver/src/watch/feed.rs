@@ -301,7 +301,15 @@ impl Feed {
 
     /// The sandbox as a client sees it.
     fn overlay(&self, object: v1::DriverSandbox, running: &Running, pod: Option<OfPod<'_>>) -> v1::DriverSandbox {
+        let troubled = *running == Running::Wanted
+            && pod.as_ref().is_some_and(|pod| pod.problems.iter().any(|problem| problem.decides));
         let mut sandbox = overlay(object, running, pod);
+        if troubled && self.faults.is_always_ready() {
+            let conditions = sandbox.status.iter_mut().flat_map(|status| &mut status.conditions);
+            conditions
+                .filter(|condition| condition.r#type == "Ready")
+                .for_each(|condition| "True".clone_into(&mut condition.status));
+        }
         if self.faults.hides_messages() {
             let conditions = sandbox.status.iter_mut().flat_map(|status| &mut status.conditions);
             conditions.for_each(|condition| condition.message.clear());
