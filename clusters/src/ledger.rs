@@ -8,6 +8,8 @@ mod identity;
 mod inventory;
 mod sweep;
 
+use std::time::Duration;
+
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::{FlockOperation, flock};
 use thiserror::Error;
@@ -80,6 +82,17 @@ pub fn default_state() -> Utf8PathBuf {
     Utf8PathBuf::from(home).join(".local/state/sandproof")
 }
 
+/// How long the lock is waited for.
+const LOCK: Duration = Duration::from_secs(30);
+
+/// Whether a cluster may have this name: a DNS-1123 label of at most 40 characters. Its directory is called so.
+pub(crate) fn is_cluster_name(name: &str) -> bool {
+    let edge = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    let inner = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-';
+    let name = name.as_bytes();
+    name.len() <= 40 && name.iter().all(inner) && edge(name.first()) && edge(name.last())
+}
+
 impl Ledger {
     /// Opens the ledger beneath `state`, creating its directory.
     pub fn open(state: &Utf8Path) -> Result<Self, LedgerError> {
@@ -88,17 +101,22 @@ impl Ledger {
         Ok(Self { directory })
     }
 
-    /// Waits for exclusive use. Entries are added and removed only under the lock, which is held
+    /// Waits for exclusive use, 30 s at most. Entries are added and removed only under the lock, which is held
     /// for milliseconds.
     pub async fn lock(&self) -> Result<LedgerLock, LedgerError> {
         let path = self.directory.join("lock");
         let file =
             std::fs::File::options().create(true).truncate(false).write(true).open(&path).map_err(io("open", &path))?;
         let locked = tokio::task::spawn_blocking(move || flock(&file, FlockOperation::LockExclusive).map(|()| file));
-        match locked.await {
-            Ok(Ok(file)) => Ok(LedgerLock { _file: file }),
-            Ok(Err(error)) => Err(io("lock", &path)(error.into())),
-            Err(error) => Err(io("lock", &path)(std::io::Error::other(error))),
+        // Whoever comes too late lets go of it as soon as it has it.
+        match tokio::time::timeout(LOCK, locked).await {
+            Ok(Ok(Ok(file))) => Ok(LedgerLock { _file: file }),
+            Ok(Ok(Err(error))) => Err(io("lock", &path)(error.into())),
+            Ok(Err(error)) => Err(io("lock", &path)(std::io::Error::other(error))),
+            Err(_) => {
+                let found = format!("another sandproof has held it for {} s", LOCK.as_secs());
+                Err(io("lock", &path)(std::io::Error::new(std::io::ErrorKind::TimedOut, found)))
+            }
         }
     }
 

@@ -80,7 +80,7 @@ impl Kit {
 }
 
 /// Probes the host, and installs what it lacks for a cell unless `install` is false.
-/// What only builds need is asked for only where something is still to be built.
+/// What only builds need is installed beforehand where that can be done; anywhere else a build that begins says what it lacks.
 pub(crate) async fn host(
     paths: &Paths,
     store: &Store,
@@ -97,9 +97,10 @@ pub(crate) async fn host(
             "run it as root, for example: sudo ./sandproof run",
         ));
     }
-    let cached = cached(store, cell)?;
+    let installs = install && host.apt && host.root;
+    let builds = installs && !cached(store, cell)?;
     let wanted = |missing: &&Missing| match missing.purpose {
-        Purpose::Builds => !cached && missing.package.is_some(),
+        Purpose::Builds => builds && missing.package.is_some(),
         Purpose::CriO => cell.provider == Provider::Native && cell.runtime == CRI_O,
         Purpose::NativeCluster => cell.provider == Provider::Native,
         Purpose::KindCluster => cell.provider == Provider::Kind,
@@ -127,11 +128,12 @@ pub(crate) async fn host(
     let mut packages: Vec<String> = lacking.iter().filter_map(|missing| missing.package.clone()).collect();
     packages.sort();
     packages.dedup();
-    if !install || !host.apt {
+    if !installs {
+        let sudo = if host.root { "" } else { "sudo " };
         return Err(Failure::environment_with_hint(
             tried,
             format!("this host lacks {}", packages.join(", ")),
-            format!("apt-get install -y {}", packages.join(" ")),
+            format!("{sudo}apt-get install -y {}", packages.join(" ")),
         ));
     }
     events.emit(Event::HostInstalling { packages: packages.clone() });

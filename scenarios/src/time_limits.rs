@@ -42,8 +42,8 @@ pub const IMAGE_RUN: Duration = Duration::from_mins(1);
 /// The API server, until it goes by a changed schema.
 pub const SCHEMA: Duration = Duration::from_secs(20);
 
-/// A volume, until the cluster knows of it, and as long again until its claim is bound.
-pub const VOLUME: Duration = Duration::from_secs(20);
+/// A volume, until the cluster knows of it or has bound its claim: two rounds of its controller, and a little.
+pub const VOLUME: Duration = Duration::from_secs(40);
 
 /// What `within` of a wait may be: less ends before anything can have happened, more is a scenario that hangs.
 pub const WAIT: (Period, Period) = (Period::seconds(1), Period::seconds(300));

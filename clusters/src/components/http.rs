@@ -4,6 +4,7 @@
 use std::{
     collections::HashMap,
     io,
+    net::SocketAddr,
     sync::{Arc, LazyLock, Mutex, PoisonError},
     time::Duration,
 };
@@ -33,6 +34,15 @@ const TEXT_LIMIT: usize = 1 << 20;
 /// The largest file that is fetched, in bytes.
 const FILE_LIMIT: u64 = 2 << 30;
 
+/// How often a connection is tried that breaks or does not open.
+const ATTEMPTS: usize = 2;
+
+/// How long an address is tried before the next one is tried beside it.
+const HEAD_START: Duration = Duration::from_millis(250);
+
+/// Where a proxy for downloads would be named.
+const PROXIES: [&str; 2] = ["HTTPS_PROXY", "https_proxy"];
+
 /// Hosts that this process could not reach, with the reason. Every store of the process shares it:
 /// whoever waited once has waited for all.
 static UNREACHABLE: LazyLock<Mutex<HashMap<String, String>>> = LazyLock::new(Mutex::default);
@@ -40,7 +50,7 @@ static UNREACHABLE: LazyLock<Mutex<HashMap<String, String>>> = LazyLock::new(Mut
 /// How long the client waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadlines {
-    /// For a name to resolve and a connection to open, TLS included. Default 5 s.
+    /// For a name to resolve and a connection to open, TLS included. Default 5 s; it is tried twice.
     pub connect: Duration,
     /// For the next bytes once connected. Default 30 s.
     pub idle: Duration,
@@ -223,8 +233,8 @@ impl Client {
         if let Some(reason) = unreachable().get(&host) {
             return Err(HttpError::Unreachable { host, reason: format!("{reason} (tried before)") });
         }
-        let opening = async {
-            let tcp = TcpStream::connect((name, port)).await?;
+        let opening = || async {
+            let tcp = first_of(tokio::net::lookup_host((name, port)).await?.collect()).await?;
             if !secure {
                 return Ok(Box::new(tcp) as Box<dyn Stream>);
             }
@@ -232,14 +242,51 @@ impl Client {
             let tls = TlsConnector::from(self.tls.clone()).connect(server, tcp).await?;
             Ok::<_, io::Error>(Box::new(tls) as Box<dyn Stream>)
         };
-        let reason = match timeout(self.deadlines.connect, opening).await {
-            Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("no connection within {} s", self.deadlines.connect.as_secs_f64()),
-        };
+        let mut reason = String::new();
+        // One lost packet is no reason to compile for ten minutes.
+        for _ in 0..ATTEMPTS {
+            reason = match timeout(self.deadlines.connect, opening()).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) if !is_passing(error.kind()) => {
+                    reason = error.to_string();
+                    break;
+                }
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => format!("no connection within {} s", self.deadlines.connect.as_secs_f64()),
+            };
+        }
+        if PROXIES.iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty())) {
+            reason.push_str("; a proxy is set, which downloads do not use: name a mirror with --mirror");
+        }
         unreachable().insert(host.clone(), reason.clone());
         Err(HttpError::Unreachable { host, reason })
     }
+}
+
+/// Connects to the address that answers first: each gets a little time before the next one is tried beside it, those of
+/// the two families in turn.
+async fn first_of(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+    let (six, four): (Vec<_>, Vec<_>) = addresses.into_iter().partition(SocketAddr::is_ipv6);
+    let turns = (0..six.len().max(four.len())).flat_map(|turn| [six.get(turn), four.get(turn)]).flatten().copied();
+    let attempts: Vec<_> = turns
+        .zip(0_u32..)
+        .map(|(address, turn)| {
+            Box::pin(async move {
+                tokio::time::sleep(HEAD_START * turn).await;
+                TcpStream::connect(address).await
+            })
+        })
+        .collect();
+    if attempts.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "its name has no address"));
+    }
+    futures::future::select_ok(attempts).await.map(|(stream, _)| stream)
+}
+
+/// Whether another attempt may go better.
+fn is_passing(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, TimedOut, UnexpectedEof};
+    matches!(kind, ConnectionAborted | ConnectionReset | Interrupted | TimedOut | UnexpectedEof)
 }
 
 fn unreachable() -> std::sync::MutexGuard<'static, HashMap<String, String>> {

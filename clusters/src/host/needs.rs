@@ -239,7 +239,8 @@ fn tools(host: &Host, missing: &mut Vec<Missing>) {
     if host.tool("go").is_none() {
         missing.push(Missing {
             what: "Go".to_owned(),
-            why: "components are built from their pinned modules where downloads are out of reach".to_owned(),
+            why: "Agent Sandbox is built from its pinned module, and all else where downloads are out of reach"
+                .to_owned(),
             remedy: "install Go 1.26 or newer from https://go.dev/dl".to_owned(),
             package: None,
             purpose: Purpose::Builds,

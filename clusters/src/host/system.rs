@@ -15,8 +15,8 @@ use super::{
     needs,
 };
 
-/// Directories with administration programs that an ordinary `PATH` may lack.
-const ADMINISTRATION: &[&str] = &["/usr/local/sbin", "/usr/sbin", "/sbin"];
+/// Directories that a search path may lack, that of `sudo` for one: those of system programs, and Go's own.
+const BEYOND: &[&str] = &["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/go/bin"];
 
 /// Where distributions put `busybox`.
 const BUSYBOX: &[&str] = &["/bin/busybox", "/usr/bin/busybox", "/bin/busybox.static"];
@@ -163,7 +163,7 @@ pub(super) fn root_is_shared(mountinfo: &str) -> bool {
 
 fn tools() -> BTreeMap<String, Utf8PathBuf> {
     let path = std::env::var("PATH").unwrap_or_default();
-    let search = std::iter::once(path.as_str()).chain(ADMINISTRATION.iter().copied()).collect::<Vec<_>>().join(":");
+    let search = std::iter::once(path.as_str()).chain(BEYOND.iter().copied()).collect::<Vec<_>>().join(":");
     TOOLS
         .iter()
         .filter_map(|(name, _)| {

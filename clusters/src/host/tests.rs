@@ -172,7 +172,7 @@ fn what_is_missing_says_why_and_what_to_do() {
     conmon: CRI-O starts every container through it; apt-get install --no-install-recommends conmon
     a static BusyBox: guest images carry it as their shell; apt-get install --no-install-recommends busybox-static
     gcc: CRI-O and runc have C parts; apt-get install --no-install-recommends gcc
-    Go: components are built from their pinned modules where downloads are out of reach; install Go 1.26 or newer from https://go.dev/dl
+    Go: Agent Sandbox is built from its pinned module, and all else where downloads are out of reach; install Go 1.26 or newer from https://go.dev/dl
     ");
     assert_eq!(host.packages_to_install(), ["busybox-static", "conmon", "gcc"]);
     assert!(!host.ready_for(Purpose::NativeCluster));

@@ -62,6 +62,7 @@ async fn live(began: Instant) -> Result<(), String> {
             Some(Lifeline::Says(Command::Start)) if cluster.is_none() => {
                 let plan: StartPlan = read_json(&Utf8Path::new(INSIDE).join(START_PLAN))?;
                 network::configure(&plan)?;
+                network::reaches_registries(&plan)?;
                 cluster = Some(tokio::spawn(orchestration::run(plan, began)));
             }
             Some(Lifeline::Says(Command::Start)) => {}

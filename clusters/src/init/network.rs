@@ -1,6 +1,12 @@
 //! The cluster's end of the link, set up from inside its network namespace.
 
-use std::{fs, io::Write, process::Stdio};
+use std::{
+    fs,
+    io::Write,
+    net::{SocketAddr, TcpStream},
+    process::Stdio,
+    time::Duration,
+};
 
 use super::processes::command;
 use crate::native::plan::StartPlan;
@@ -8,6 +14,9 @@ use crate::native::plan::StartPlan;
 /// Settings of the network namespace: routing between the pods' bridge and the link.
 const SETTINGS: [(&str, &str); 2] =
     [("/proc/sys/net/ipv4/ip_forward", "1"), ("/proc/sys/net/ipv4/conf/all/rp_filter", "0")];
+
+/// How long a connection to the host may take to open; it takes less than a millisecond.
+const REACH: Duration = Duration::from_secs(5);
 
 /// Name of the link inside.
 pub(crate) const LINK: &str = "eth0";
@@ -29,6 +38,21 @@ pub(super) fn configure(plan: &StartPlan) -> Result<(), String> {
         plan.pod_range
     );
     feed("nft", &["-f", "-"], &masquerade)
+}
+
+/// Connects to the registries on the host: what keeps the node from them would show only as pulls that time out.
+pub(super) fn reaches_registries(plan: &StartPlan) -> Result<(), String> {
+    for registry in &plan.registries {
+        let failed = |found: String| {
+            format!(
+                "the node cannot reach this host's registry at {registry}: {found}; a firewall of the host may drop what \
+                 comes from the cluster's link"
+            )
+        };
+        let address: SocketAddr = registry.parse().map_err(|_| failed("it is no address and port".to_owned()))?;
+        TcpStream::connect_timeout(&address, REACH).map_err(|error| failed(error.to_string()))?;
+    }
+    Ok(())
 }
 
 /// Runs a program with `text` on its standard input.

@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::{Engine, Holdings, KindError, engine::Thing, logs as node_logs};
+use super::{Engine, Flavor, Holdings, KindError, engine::Thing, logs as node_logs};
 use crate::{
-    ledger::{Entry, Ledger},
+    ledger::{Entry, Ledger, is_cluster_name},
     native::remove_directory,
     process::Process,
     provider::{Deletion, LeftBehind},
@@ -48,7 +48,7 @@ pub(crate) async fn remove(directory: &Utf8Path, id: &str, holdings: &Holdings) 
         return remove_directory(directory).await.into();
     };
     // Without its private configuration podman cannot end what was started with it.
-    if let Some(process) = holdings.first_process {
+    if let Some(process) = holdings.first_process.filter(|_| hold.flavor == Flavor::Podman) {
         let _ = process.kill();
     }
     match Engine::of(hold, &directory.join("engine")).await {
@@ -121,7 +121,8 @@ pub(crate) async fn sweep_labels(state: &Utf8Path) -> Vec<(String, String, LeftB
     for orphan in orphans {
         let left = match engine.remove_all(&orphan.id).await {
             // By custom its directory has its name; one with an entry belongs to another cluster of that name.
-            Ok(left) if left.is_empty() && !taken.contains(&orphan.cluster) => {
+            // A label that is no name would lead elsewhere: whoever may talk to the engine can write labels.
+            Ok(left) if left.is_empty() && is_cluster_name(&orphan.cluster) && !taken.contains(&orphan.cluster) => {
                 remove_directory(&state.join("clusters").join(&orphan.cluster)).await.into()
             }
             Ok(left) => left.into(),

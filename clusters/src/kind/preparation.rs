@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use super::{Cluster, ClusterRequest, Engine, Holdings, KindError, entries, labels::Ownership, start};
 use crate::{
-    ledger::{Entry, Ledger, ProcessIdentity},
+    ledger::{Entry, Ledger, ProcessIdentity, is_cluster_name},
     native::{Adaptation, Milestone},
     provider::{Deletion, Failed, LeftBehind, Milestones, NodeSettings},
 };
@@ -93,10 +93,7 @@ fn ownership(request: &ClusterRequest, id: &str) -> Ownership {
 }
 
 fn check(request: &ClusterRequest) -> Result<(), KindError> {
-    let edge = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-    let name = request.name.as_bytes();
-    let inner = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-';
-    if name.len() > 40 || !name.iter().all(inner) || !edge(name.first()) || !edge(name.last()) {
+    if !is_cluster_name(&request.name) {
         return Err(KindError::InvalidName { name: request.name.clone() });
     }
     Ok(())

@@ -115,3 +115,16 @@ fn an_inventory_tells_what_is_new() {
     assert_eq!(after.since(&Inventory::default()), ["network link sp00000001", "ledger entry 00000001"]);
     assert!(after.since(&after).is_empty());
 }
+
+#[rstest::rstest]
+#[case("dev", true)]
+#[case("a-1", true)]
+#[case("", false)]
+#[case("..", false)]
+#[case("../../other", false)]
+#[case("-a", false)]
+#[case("Upper", false)]
+#[case("n2345678901234567890123456789012345678901", false)]
+fn a_name_that_would_lead_out_of_the_state_directory_is_none(#[case] name: &str, #[case] is_one: bool) {
+    assert_eq!(is_cluster_name(name), is_one);
+}

@@ -22,7 +22,8 @@ pub struct Adaptation {
 
 /// Which bundle adjustments this host needs.
 pub(crate) fn adjustments(host: &Host) -> Adjustments {
-    let limited = !host.capabilities.has(Capability::SysResource);
+    // What a user other than root lacks says nothing of the engine that runs the nodes for it.
+    let limited = host.root && !host.capabilities.has(Capability::SysResource);
     Adjustments { drop_hugepage_limits: !host.hugetlb, raise_oom_scores: limited, clamp_resource_limits: limited }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 
 use super::{
     GROUP_PREFIX, ProviderError,
@@ -13,11 +13,8 @@ use crate::host::{CgroupHierarchy, Host};
 /// Controllers without which neither the kubelet nor the runtime works (v1 names).
 const REQUIRED_V1: [&str; 6] = ["cpu", "cpuacct", "cpuset", "memory", "pids", "devices"];
 
-/// The same for v2; the rest are handed down where they are offered.
+/// The same for v2; a cluster uses whatever else is handed down.
 const REQUIRED_V2: [&str; 3] = ["cpu", "memory", "pids"];
-
-/// Controllers that a v2 cluster uses when it can.
-const WELCOME_V2: [&str; 3] = ["cpuset", "io", "hugetlb"];
 
 /// Plans a subtree in each hierarchy for the cluster with this ID.
 pub(crate) fn plan(host: &Host, id: &str) -> Result<CgroupPlan, ProviderError> {
@@ -48,7 +45,8 @@ fn plan_v1(found: &[CgroupHierarchy], name: &str) -> Result<CgroupPlan, Provider
 }
 
 /// On v2 a group with processes cannot hand controllers down, so the subtree lies beneath the
-/// nearest group above the caller that does.
+/// nearest group above the caller that does. Only where none does is one told to: what the host's own manager has set is
+/// left as it is.
 fn plan_v2(found: &[CgroupHierarchy], name: &str) -> Result<CgroupPlan, ProviderError> {
     let unsupported = |what: String| ProviderError::ControlGroups {
         what,
@@ -61,13 +59,13 @@ fn plan_v2(found: &[CgroupHierarchy], name: &str) -> Result<CgroupPlan, Provider
         return Err(unsupported("no cgroup v2 hierarchy is mounted".to_owned()));
     };
     let own = hierarchy.own_directory();
-    let parent = own
-        .ancestors()
-        .take_while(|group| group.starts_with(&hierarchy.mount))
+    let groups = || own.ancestors().take_while(|group| group.starts_with(&hierarchy.mount));
+    let parent = groups()
         .find(|group| hands_down(group))
+        .or_else(|| groups().find(|group| told_to_hand_down(group)))
         .ok_or_else(|| {
-            unsupported(format!("no group from {own} up to {} hands down {}", hierarchy.mount, REQUIRED_V2.join(", ")))
-        })?;
+        unsupported(format!("no group from {own} up to {} hands down {}", hierarchy.mount, REQUIRED_V2.join(", ")))
+    })?;
     let subtree = CgroupSubtree {
         controllers: words(&parent.join("cgroup.subtree_control")),
         mount_name: String::new(),
@@ -76,20 +74,16 @@ fn plan_v2(found: &[CgroupHierarchy], name: &str) -> Result<CgroupPlan, Provider
     Ok(CgroupPlan { unified: true, hierarchies: vec![subtree] })
 }
 
-/// Whether children of `group` get the required controllers, after asking for them if need be.
+/// Whether children of `group` get the required controllers.
 fn hands_down(group: &Utf8Path) -> bool {
-    let control: Utf8PathBuf = group.join("cgroup.subtree_control");
-    let has_required = || {
-        let enabled = words(&control);
-        REQUIRED_V2.iter().all(|name| enabled.iter().any(|enabled| enabled == name))
-    };
-    if !has_required() && (fs::write(&control, "+cpu +memory +pids").is_err() || !has_required()) {
-        return false;
-    }
-    for controller in WELCOME_V2 {
-        let _ = fs::write(&control, format!("+{controller}"));
-    }
-    true
+    let enabled = words(&group.join("cgroup.subtree_control"));
+    REQUIRED_V2.iter().all(|name| enabled.iter().any(|enabled| enabled == name))
+}
+
+/// Whether they do once they are asked for.
+fn told_to_hand_down(group: &Utf8Path) -> bool {
+    let wanted: Vec<String> = REQUIRED_V2.iter().map(|name| format!("+{name}")).collect();
+    fs::write(group.join("cgroup.subtree_control"), wanted.join(" ")).is_ok() && hands_down(group)
 }
 
 fn words(path: &Utf8Path) -> Vec<String> {
@@ -98,6 +92,8 @@ fn words(path: &Utf8Path) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use camino::Utf8PathBuf;
+
     use super::*;
 
     fn v1(controllers: &str, mount: &str, own: &str) -> CgroupHierarchy {

@@ -22,7 +22,7 @@ use super::{
     runtime, start,
 };
 use crate::{
-    ledger::{Entry, Ledger, ProcessIdentity, remove_cluster},
+    ledger::{Entry, Ledger, ProcessIdentity, is_cluster_name, remove_cluster},
     process::{Process, SpawnStdio},
     provider::{Deletion, Failed, LeftBehind},
 };
@@ -116,10 +116,7 @@ fn check(request: &ClusterRequest) -> Result<(), ProviderError> {
     if !request.host.root {
         return Err(ProviderError::NotRoot);
     }
-    let edge = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-    let name = request.name.as_bytes();
-    let inner = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-';
-    if name.len() > 40 || !name.iter().all(inner) || !edge(name.first()) || !edge(name.last()) {
+    if !is_cluster_name(&request.name) {
         return Err(ProviderError::InvalidName { name: request.name.clone() });
     }
     for (program, path) in request.programs.all() {

@@ -67,6 +67,8 @@ pub(crate) struct StartPlan {
     pub(crate) prefix: u8,
     /// The range of pod addresses.
     pub(crate) pod_range: String,
+    /// Host and port of the registries on the host that the node pulls from.
+    pub(crate) registries: Vec<String>,
     /// The components in the order in which they are started.
     pub(crate) components: Vec<ComponentPlan>,
     /// Objects to create as soon as the API server answers.

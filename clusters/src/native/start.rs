@@ -12,7 +12,7 @@ use super::{
     plan::{ApiAccess, ComponentPlan, START_PLAN, StartCondition, StartPlan},
     runtime,
 };
-use crate::ledger::Entry;
+use crate::{ledger::Entry, provider::RegistryAccess};
 
 /// Writes everything that the components read, and the plan to start them.
 pub(crate) fn write(
@@ -44,12 +44,15 @@ pub(crate) fn write(
     // The kubelet's own gates win over everybody's.
     let mut kubelet_gates = gates.clone();
     kubelet_gates.extend(request.kubelet_gates.clone());
+    let registries = RegistryAccess::configured(&settings.registries);
     let plan = StartPlan {
         node_name: name.clone(),
         node_address: address,
         host_address: entry.holdings.host_address(),
         prefix: network::PREFIX,
         pod_range: POD_RANGE.to_owned(),
+        // At further addresses a kept cluster may find a registry later.
+        registries: [registries.plain, registries.secure].into_iter().flatten().collect(),
         components: vec![
             control_plane::etcd(programs),
             control_plane::apiserver(programs, address, gates),

@@ -61,12 +61,18 @@ pub(crate) async fn doctor(arguments: &DoctorArguments) -> Result<ExitCode, Fail
         terminal::result(&format!("{}\n{kind}\n{provider}\n\n{}", describe(&host), describe_capacity(&capacity)));
     }
     let needed = [Purpose::NativeCluster, Purpose::CriO, Purpose::GuestImages];
+    // Agent Sandbox has no download.
+    let builds = host.tool("go").is_some()
+        || store.as_ref().and_then(|store| store.list().ok()).is_some_and(|listed| {
+            listed.iter().any(|listed| listed.name == "agent-sandbox" && listed.default && listed.cached)
+        });
     let native = host.root && needed.into_iter().all(|purpose| host.ready_for(purpose));
     // What would be chosen here decides; the other way may lack what it likes.
-    let able = match choice.provider {
-        Provider::Native | Provider::Existing => native,
-        Provider::Kind => kind.is_some_and(|found| found.able) && host.ready_for(Purpose::GuestImages),
-    };
+    let able = builds
+        && match choice.provider {
+            Provider::Native | Provider::Existing => native,
+            Provider::Kind => kind.is_some_and(|found| found.able) && host.ready_for(Purpose::GuestImages),
+        };
     Ok(if able { ExitCode::CONFORMANT } else { ExitCode::ENVIRONMENT })
 }
 

@@ -19,7 +19,8 @@ use crate::scene::Scene;
 /// Where volumes are on the node; beneath the kubelet's own directory, which goes with its cluster.
 const DIRECTORY: &str = "/var/lib/kubelet/sandproof-volumes";
 
-/// How long the cluster may take to know of a volume, and then to bind its claim; it takes well under a second.
+/// How long the cluster may take to know of a volume, or to bind its claim; it takes well under a second, or a round of the
+/// controller.
 const BOUND_DEADLINE: Duration = time_limits::VOLUME;
 
 /// How much a volume says it has; it is a directory, and has what the node has.
@@ -30,33 +31,24 @@ pub(super) fn storage_class(scene: &Scene, name: &str) -> String {
     format!("{}.{name}", scene.namespace)
 }
 
-/// Makes a volume, and its claim unless the driver is to make that.
+/// Makes a volume, and its claim unless the driver is to make that; waits until the one can be claimed, or the other is bound.
+///
+/// The claim comes first, and the volume names it. Where the controller has to write that name itself, its own worker for
+/// volumes gets into the way of that for claims now and then, and nothing is bound before its next round, 15 s later
+/// (`syncVolume` and `bind` of `pkg/controller/volume/persistentvolume`, v1.34.10).
 pub(super) async fn volume(scene: &mut Scene, step: &VolumeStep) -> Result<Value, StepError> {
     let class = storage_class(scene, &step.name);
     let tried = format!("make the volume {}", step.name);
-    let volume = object::<PersistentVolume>(
-        &tried,
-        json!({
-            "metadata": { "name": class },
-            "spec": {
-                "capacity": { "storage": SIZE },
-                "accessModes": ["ReadWriteOnce", "ReadOnlyMany"],
-                "persistentVolumeReclaimPolicy": "Retain",
-                "storageClassName": class,
-                "hostPath": { "path": format!("{DIRECTORY}/{class}"), "type": "DirectoryOrCreate" },
-            },
-        }),
-    )?;
+    let failed = |error: kube::Error| StepError::environment(tried.clone(), error);
     let client = scene.stage.client.clone();
-    // A volume is in no namespace, so nothing takes it away with the scenario's; it is listed before it is there.
-    scene.volumes.insert(class.clone());
-    let volumes: Api<PersistentVolume> = Api::all(client.clone());
-    volumes
-        .create(&PostParams::default(), &volume)
-        .await
-        .map_err(|error| StepError::environment(tried.clone(), error))?;
-    // A claim that is looked at before the controller knows of its volume is looked at again in its next round only.
-    in_phase(volumes, &class, "Available", &tried).await?;
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &scene.namespace);
+    let mut spec = json!({
+        "capacity": { "storage": SIZE },
+        "accessModes": ["ReadWriteOnce", "ReadOnlyMany"],
+        "persistentVolumeReclaimPolicy": "Retain",
+        "storageClassName": class,
+        "hostPath": { "path": format!("{DIRECTORY}/{class}"), "type": "DirectoryOrCreate" },
+    });
     if step.claim {
         scene.claims.insert(step.name.clone());
         let claim = object::<PersistentVolumeClaim>(
@@ -67,14 +59,21 @@ pub(super) async fn volume(scene: &mut Scene, step: &VolumeStep) -> Result<Value
                     "accessModes": ["ReadWriteOnce"],
                     "resources": { "requests": { "storage": SIZE } },
                     "storageClassName": class,
-                    "volumeName": class,
                 },
             }),
         )?;
-        let claims: Api<PersistentVolumeClaim> = Api::namespaced(client, &scene.namespace);
-        let created = claims.create(&PostParams::default(), &claim).await;
-        created.map_err(|error| StepError::environment(tried.clone(), error))?;
+        let claim = claims.create(&PostParams::default(), &claim).await.map_err(failed)?;
+        spec["claimRef"] = json!(claim.object_ref(&()));
+    }
+    let volume = object::<PersistentVolume>(&tried, json!({ "metadata": { "name": class }, "spec": spec }))?;
+    // A volume is in no namespace, so nothing takes it away with the scenario's; it is listed before it is there.
+    scene.volumes.insert(class.clone());
+    let volumes: Api<PersistentVolume> = Api::all(client);
+    volumes.create(&PostParams::default(), &volume).await.map_err(failed)?;
+    if step.claim {
         in_phase(claims, &step.name, "Bound", &tried).await?;
+    } else {
+        in_phase(volumes, &class, "Available", &tried).await?;
     }
     Ok(json!({ "name": step.name, "storageClass": class, "claim": step.claim }))
 }

@@ -39,7 +39,7 @@ pub(crate) enum ThingKind {
 /// A node, as the engine sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NodeState {
-    /// Number of its first process, as this host counts; none where it does not run.
+    /// Number of its first process, as this host counts; none where it does not run, or is not among the processes here.
     pub(crate) pid: Option<i32>,
     /// Its address on the cluster's network.
     pub(crate) address: Option<Ipv4Addr>,
@@ -181,8 +181,11 @@ impl Engine {
             .map_err(EngineError::request(format!("look at the node {container}")))?;
         let networks = found.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
         let pid = found.state.and_then(|state| state.pid).and_then(|pid| i32::try_from(pid).ok());
+        let id = found.id.unwrap_or_default();
         Ok(NodeState {
-            pid: pid.filter(|pid| *pid > 0),
+            // An engine in another PID namespace (a virtual machine, the host of a development container) counts otherwise:
+            // its number may be any process's here.
+            pid: pid.filter(|pid| *pid > 0 && is_in_container(*pid, &id)),
             address: networks.values().find_map(|network| network.ip_address.as_deref()?.parse().ok()),
             volumes: found
                 .mounts
@@ -245,4 +248,10 @@ impl Engine {
             None => "the container engine is gone".to_owned(),
         }
     }
+}
+
+/// Whether a process of this host is one of the container with this ID: its control groups are called after that.
+fn is_in_container(pid: i32, id: &str) -> bool {
+    let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    !id.is_empty() && groups.contains(id)
 }

@@ -13,7 +13,8 @@ impl Engine {
     /// Starts a privileged container from an image made of one static program, and removes both again.
     /// `program` is run with the argument `idle`; nothing of what it does matters.
     pub async fn try_privileged(&self, program: &Utf8Path, state: &Utf8Path) -> Result<(), EngineError> {
-        let word = random_word().to_ascii_lowercase();
+        // In hexadecimal digits: a tag does not begin with a hyphen.
+        let word: String = random_word().bytes().map(|byte| format!("{byte:02x}")).take(8).collect();
         let reference = format!("localhost/sandproof/trial:{word}");
         let failed = |reason: String| EngineError::Privileged { engine: self.title(), reason };
         let image = ImageBuilder::static_binary("/trial", program)
