@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
-pub(crate) use self::system::architecture;
+pub(crate) use self::system::{architecture, program};
 pub use self::{
     capabilities::{Capabilities, Capability},
     capacity::{Capacity, CellNeeds, Limit, Resource, Room, capacity},

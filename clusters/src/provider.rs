@@ -5,6 +5,7 @@
 //! What fails says what it left behind; what is external is in the [ledger](crate::ledger) before it is made.
 //! Whatever else a provider offers follows from a cluster's [description](Cluster::describe) or from its ledger entry.
 
+mod client_limits;
 mod cluster;
 mod description;
 mod entries;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use self::{
+    client_limits::limit_waits,
     cluster::{Cluster, PreparedCluster, prepare},
     description::{Description, Guest, Milestones, NodeAccess, RegistryAccess},
     entries::{logs, node_shell, remains, remove},

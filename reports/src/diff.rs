@@ -72,7 +72,7 @@ pub fn diff(old: &Record, new: &Record) -> Diff {
         let list = match &old_side {
             None => &mut diff.new,
             // What was not judged is neither better nor worse.
-            Some(old_side) if old_side.is_judged() != new_side.is_judged() => &mut diff.unjudged,
+            Some(old_side) if old_side.verdict.leaves_open() != new_side.verdict.leaves_open() => &mut diff.unjudged,
             Some(old_side) => match (old_side.red, new_side.red) {
                 (false, true) => &mut diff.regressed,
                 (true, false) => &mut diff.fixed,
@@ -102,14 +102,14 @@ fn key<'r>(cell: &'r str, result: &'r CaseResult) -> Key<'r> {
 impl Diff {
     /// Whether the new record is worse: something regressed, or something new is red.
     pub fn is_worse(&self) -> bool {
-        let is_red = |side: &Side| side.red && side.is_judged();
+        let is_red = |side: &Side| side.red && !side.verdict.leaves_open();
         !self.regressed.is_empty() || self.new.iter().any(|change| change.new.as_ref().is_some_and(is_red))
     }
 
     /// Whether the new record leaves open whether it is worse: it does not judge what the old one judged, or what is new.
     pub fn is_open(&self) -> bool {
         let mut changes = self.unjudged.iter().chain(&self.new);
-        changes.any(|change| change.new.as_ref().is_some_and(|side| !side.is_judged()))
+        changes.any(|change| change.new.as_ref().is_some_and(|side| side.verdict.leaves_open()))
     }
 
     /// Whether nothing changed.
@@ -139,10 +139,6 @@ impl Change {
 impl Side {
     fn of(result: &CaseResult, record: &Record) -> Self {
         Self { verdict: result.verdict, red: result.is_red(record.run.is_strict()), cause: result.cause.clone() }
-    }
-
-    fn is_judged(&self) -> bool {
-        !matches!(self.verdict, Verdict::Error | Verdict::NotRun)
     }
 
     fn is_alike(&self, other: &Self) -> bool {

@@ -141,7 +141,7 @@ impl<'r> Finding<'r> {
         let mut findings: BTreeMap<_, Self> = BTreeMap::new();
         for (cell, result) in results {
             let cause = result.cause.as_ref().map(|cause| (&cause.rule, text::fingerprint(&cause.summary)));
-            let judged = !matches!(result.verdict, Verdict::Error | Verdict::NotRun | Verdict::Skipped);
+            let judged = !result.verdict.leaves_open() && result.verdict != Verdict::Skipped;
             let own = (judged || cause.is_none()).then(|| (RowOrder::of(&result.scenario), result.params_text()));
             let key = (std::cmp::Reverse(result.verdict), own, cause);
             findings.entry(key).or_insert_with(|| Self { results: Vec::new() }).results.push((cell, result));

@@ -78,6 +78,11 @@ impl Verdict {
         }
     }
 
+    /// Whether it says nothing of the subject, although the scenario was to be run: it has to be run again to know.
+    pub const fn leaves_open(self) -> bool {
+        matches!(self, Self::Error | Self::NotRun)
+    }
+
     /// Whether the scenario was carried out far enough to be judged.
     pub const fn was_judged(self) -> bool {
         !matches!(self, Self::Skipped | Self::NotRun)

@@ -16,7 +16,10 @@ use super::{
     pins::{BuildPin, ComponentPin},
     template::{Template, TemplateError},
 };
-use crate::process::{Process, ProcessError, SpawnStdio};
+use crate::{
+    host::program,
+    process::{Process, ProcessError, SpawnStdio},
+};
 
 /// The oldest Go that knows `tool` lines and can fetch a newer Go by itself.
 const OLDEST_GO: (u32, u32) = (1, 24);
@@ -26,9 +29,6 @@ const MODULES_DEADLINE: Duration = Duration::from_mins(15);
 
 /// The deadline of compiling and linking one program: Kubernetes takes ten minutes on two idle cores.
 const COMPILE_DEADLINE: Duration = Duration::from_hours(1);
-
-/// Where <https://go.dev/doc/install> puts it.
-const USUAL_GO: &str = "/usr/local/go/bin/go";
 
 /// How often a build reports how far it is.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
@@ -117,19 +117,12 @@ pub(super) async fn build(
     Ok(format!("{} with {}", build.module, environment.goversion))
 }
 
-/// Go, on the search path or where its own archive is unpacked to: `sudo` leaves that out of the search path.
-fn go_program() -> Option<Utf8PathBuf> {
-    let usual = Utf8PathBuf::from(USUAL_GO);
-    let found = which::which("go").ok().and_then(|path| Utf8PathBuf::from_path_buf(path).ok());
-    found.or_else(|| usual.is_file().then_some(usual))
-}
-
 /// A `go` command in the module's directory, with the settings that make a build repeatable.
 pub(super) fn go(module: &Utf8Path, build: &BuildPin) -> Process {
     // Clusters may run beside a build, and their deadlines do not wait for it.
-    let program = go_program().unwrap_or_else(|| "go".into());
+    let go = program("go").unwrap_or_else(|| "go".into());
     Process::new("nice")
-        .args(["-n", "10", program.as_str()])
+        .args(["-n", "10", go.as_str()])
         .current_dir(module)
         .env("CGO_ENABLED", if build.cgo { "1" } else { "0" })
         // Settings of the user's that would change the result.
@@ -167,11 +160,9 @@ async fn check(module: &Utf8Path, build: &BuildPin) -> Result<GoEnvironment, Bui
     let manifest = module.join("go.mod");
     let text = fs_err::read_to_string(&manifest).map_err(|_| BuildError::NoModule(module.to_owned()))?;
     let needed = go_line(&text).unwrap_or_else(|| format!("{}.{}", OLDEST_GO.0, OLDEST_GO.1));
-    if go_program().is_none() {
-        return Err(BuildError::GoMissing(needed));
-    }
+    let Some(go) = program("go") else { return Err(BuildError::GoMissing(needed)) };
     // Asked outside of the module: inside it, an older Go would first fetch the one that it names.
-    let answer = Process::new(go_program().unwrap_or_else(|| "go".into()))
+    let answer = Process::new(go)
         .args(["env", "-json", "GOVERSION", "GOTOOLCHAIN", "GOPROXY"])
         .current_dir("/")
         .env("GOWORK", "off")

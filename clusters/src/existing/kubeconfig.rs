@@ -4,7 +4,6 @@ use std::{
     fs,
     io::Write,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
-    time::Duration,
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -14,12 +13,7 @@ use kube::{
 };
 
 use super::ExistingError;
-
-/// How long the API server may take to accept a connection.
-const CONNECT: Duration = Duration::from_secs(10);
-
-/// How long it may be silent. A watch of an idle namespace is silent too, for less than this.
-const SILENCE: Duration = Duration::from_mins(5);
+use crate::provider::limit_waits;
 
 /// One context of the user's, with its cluster and its user and nothing else.
 #[derive(Debug, Clone)]
@@ -96,8 +90,7 @@ impl Context {
         let mut config = Config::from_custom_kubeconfig(self.kubeconfig.clone(), &KubeConfigOptions::default())
             .await
             .map_err(|error| failed(error.to_string()))?;
-        config.connect_timeout = Some(CONNECT);
-        config.read_timeout = Some(SILENCE);
+        limit_waits(&mut config);
         Client::try_from(config).map_err(|error| failed(error.to_string()))
     }
 

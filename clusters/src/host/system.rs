@@ -162,15 +162,14 @@ pub(super) fn root_is_shared(mountinfo: &str) -> bool {
 }
 
 fn tools() -> BTreeMap<String, Utf8PathBuf> {
+    TOOLS.iter().filter_map(|(name, _)| Some(((*name).to_owned(), program(name)?))).collect()
+}
+
+/// A program of this host, on the search path or in a directory that it may lack.
+pub(crate) fn program(name: &str) -> Option<Utf8PathBuf> {
     let path = std::env::var("PATH").unwrap_or_default();
     let search = std::iter::once(path.as_str()).chain(BEYOND.iter().copied()).collect::<Vec<_>>().join(":");
-    TOOLS
-        .iter()
-        .filter_map(|(name, _)| {
-            let found = which::which_in(name, Some(&search), "/").ok()?;
-            Some(((*name).to_owned(), Utf8PathBuf::from_path_buf(found).ok()?))
-        })
-        .collect()
+    Utf8PathBuf::from_path_buf(which::which_in(name, Some(&search), "/").ok()?).ok()
 }
 
 /// A `busybox` without an ELF interpreter: one that needs the host's libraries does not run in a guest image.

@@ -55,12 +55,6 @@ use crate::{
 /// How long the Agent Sandbox controller may take to be available.
 const CONTROLLER_DEADLINE: Duration = Duration::from_secs(90);
 
-/// How long the API server may take to accept a connection.
-const CONNECT: Duration = Duration::from_secs(10);
-
-/// How long it may be silent. A watch of an idle cluster is silent too, for less than this.
-const SILENCE: Duration = Duration::from_mins(5);
-
 /// The tag of the images that every scenario may use.
 const TAG: &str = "v1";
 
@@ -373,8 +367,7 @@ async fn configuration(cluster: &Description) -> Result<Config, Failure> {
     let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
         .await
         .map_err(|error| Failure::environment(tried, error))?;
-    config.connect_timeout = Some(CONNECT);
-    config.read_timeout = Some(SILENCE);
+    provider::limit_waits(&mut config);
     if cluster.guest.is_none() {
         // The cluster is on this machine: a proxy could only be in the way.
         config.proxy_url = None;

@@ -73,7 +73,7 @@ struct Attempts {
 impl Attempt {
     /// Whether it says something of the subject.
     fn is_judged(&self) -> bool {
-        !matches!(self.judgement.verdict, Verdict::Error | Verdict::NotRun)
+        !self.judgement.verdict.leaves_open()
     }
 }
 
@@ -365,7 +365,7 @@ fn blank(report: &str, cell: &str, scenario: &ScenarioInstance, verdict: Verdict
 fn cause(attempt: &Attempt, before: Option<&Attempt>) -> Cause {
     let Attempt { judgement, seen, .. } = attempt;
     // What was seen explains a promise that was not kept; why a verdict is another one the judge says.
-    let of_judge = |rule: &str| Cause { summary: judgement.summary.clone(), ..Cause::new(rule, "") };
+    let of_judge = |rule: &str| Cause::new(rule, &judgement.summary);
     match judgement.verdict {
         Verdict::Error => return Cause { chain: causes::find(seen).chain, ..of_judge("environment") },
         Verdict::NotRun => return of_judge("not-run"),

@@ -268,7 +268,7 @@ fn judged(fault: &'static str, scenarios: &[ScenarioInstance], results: &[CaseRe
     let red: Vec<&CaseResult> = results.iter().filter(|result| result.is_red(true)).collect();
     let by: BTreeSet<String> = red.iter().map(|result| result.scenario.clone()).collect();
     // An error of the environment proves nothing about the suite.
-    let judged = results.iter().all(|result| !matches!(result.verdict, Verdict::Error | Verdict::NotRun));
+    let judged = results.iter().all(|result| !result.verdict.leaves_open());
     let cause = red
         .iter()
         .find(|result| claimed.contains(&result.scenario))
